@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tidemark: a map from ranges of a 64-bit address space to targets, for IOVA tables.
+ *
+ * Vocabulary
+ *   address     any value of uint64_t, 0 and UINT64_MAX included
+ *   range       the pair (start, last), both inclusive; [0, UINT64_MAX] is the whole space.
+ *               A range never appears as a length, for 2^64 is not a uint64_t.
+ *   mapping     a range, the target its first address translates to, and flags
+ *   piece       the part of a mapping that a write cuts out of it or leaves behind
+ *   reader      a thread inside a read-side section of the caller's RCU
+ *   writer      the one thread that changes a tree; callers exclude each other by their own lock
+ *   publish     the single store by which a change becomes visible to readers
+ *   retire      hand memory that readers may still see to the RCU
+ *   grace period  the time after which no reader can hold what was retired before it
+ *
+ * Guarantees (docs/guarantees.md names the test that holds each of them)
+ *   G1  tide_lookup and the questions about one address are wait-free: no lock, no retry, no store
+ *       to shared memory, a number of steps bounded by the height of the tree.
+ *   G2  Each map, replace, protect or unmap becomes visible at one instant. A reader sees all of it
+ *       or nothing of it, however many mappings it touches.
+ *   G3  A lookup answers with what was mapped at some instant between its call and its return.
+ *   G4  A walk over a range sees every mapping that is there throughout the walk exactly once, in
+ *       order. What is changed meanwhile it may or may not see; never a torn or invented mapping.
+ *   G5  An operation that returns an error has changed nothing that anybody can see.
+ *   G6  Unmapping does not fail for want of memory (tide_unmap says what that means for a cut).
+ *   G7  Memory that a reader may still see is given back only after a grace period of the caller's
+ *       RCU; handing it over needs no memory.
+ *   G8  Every bit pattern of every argument has an answer or an error listed here. Pointers that
+ *       must be valid are the only exception.
+ *   G9  No global state, no threads, no thread-local storage, no output, no abort, no errno.
+ *   G10 The cost of an unmap depends on what is mapped, never on how much is asked for.
+ *
+ * Two contexts are named below.
+ *   Writer: the caller is the only one calling functions of the "Writer" context on this tree, and
+ *           is not inside a read-side section (the call may wait for a grace period). A removal
+ *           callback that runs inside a write may ask any question of the tree; a write from there
+ *           returns -EBUSY.
+ *   Reader: inside a read-side section of the RCU given to tide_create, or the writer itself, or
+ *           any thread while no write is under way. Never waits.
+ *
+ * Example (compiled and run by the tests):
+ *
+ *     struct tide *tree;
+ *     struct tide_mapping found, ring = { 0x1000, 0x1fff, 0x7f0000000000, TIDE_READ | TIDE_WRITE };
+ *
+ *     if (tide_create(NULL, &tree) == 0 && tide_map(tree, &ring) == 0) {
+ *         if (tide_lookup(tree, 0x1800, &found))
+ *             translated = found.target + (0x1800 - found.start);
+ *         tide_unmap(tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL);
+ *         tide_destroy(tree);
+ *     }
+ */
+#ifndef TIDEMARK_H
+#define TIDEMARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIDE_VERSION_MAJOR 0
+#define TIDE_VERSION_MINOR 1
+#define TIDE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define TIDE_NODISCARD __attribute__((warn_unused_result))
+#else
+#define TIDE_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------ types -- */
+
+struct tide; /* one address space; opaque */
+
+/* What may be done through a mapping. At least one of READ, WRITE, EXEC is set in every mapping;
+ * bits 4-15 are reserved and refused; bits 16-31 are the caller's own and are kept as given. */
+enum {
+    TIDE_READ = 1,
+    TIDE_WRITE = 2,
+    TIDE_EXEC = 4,
+    TIDE_OPAQUE = 8, /* target is a handle: pieces of a cut keep it. Else a piece's target moves
+                        with its start, modulo 2^64 */
+};
+#define TIDE_FLAGS_ACCESS UINT32_C(0x00000007)
+#define TIDE_FLAGS_CALLER UINT32_C(0xffff0000)
+
+struct tide_mapping {
+    uint64_t start;
+    uint64_t last;   /* inclusive */
+    uint64_t target; /* what start translates to; address a gives target + (a - start) */
+    uint32_t flags;
+};
+
+/* A number of addresses, 0 to 2^64: high * 2^64 + low. high is 1, and low 0, only where the whole
+ * space is meant. */
+struct tide_bytes {
+    uint64_t low;
+    uint64_t high;
+};
+
+/* Where nodes come from. allocate returns NULL when there is no memory; alignment is a power of
+ * two. release gets what allocate returned, with the same size. Both are called by the writer only.
+ * drop may be NULL; otherwise tide_destroy calls it, once and last, in place of releasing node by
+ * node: it frees everything that this table ever allocated, the tree itself included. */
+struct tide_allocator {
+    void *(*allocate)(void *context, size_t alignment, size_t size);
+    void (*release)(void *context, void *memory, size_t size);
+    void (*drop)(void *context);
+    void *context;
+};
+
+/* One deferred call. The RCU adapter owns space until it calls run. */
+struct tide_rcu_head {
+    void (*run)(struct tide_rcu_head *head);
+    void *space[4];
+};
+
+/* The caller's RCU, as the library needs it.
+ * defer: call head->run(head), once, after a grace period; from any thread but not from inside
+ *        defer, and never while a read-side section older than the defer is still open. May be
+ *        NULL: the library then waits with synchronize whenever it has a batch to free.
+ * synchronize: return after a grace period.
+ * barrier: return after every run handed to defer before has returned. Required with defer.
+ * All are called by the writer. tidemark/urcu.h has the table for liburcu. */
+struct tide_rcu {
+    void (*defer)(void *context, struct tide_rcu_head *head);
+    void (*synchronize)(void *context);
+    void (*barrier)(void *context);
+    void *context;
+};
+
+/* How a tree is made. Begin with tide_options_default() and change what you need; size tells
+ * library versions apart and is checked. The tables are copied; their contexts must outlive the
+ * tree. */
+struct tide_options {
+    size_t size;
+    const struct tide_allocator *allocator; /* NULL: aligned_alloc and free of the C library */
+    const struct tide_rcu *rcu; /* NULL: no concurrent readers, memory is freed at once */
+    uint64_t first, last;       /* aperture, inclusive: what may be mapped */
+    uint64_t granule;      /* a power of two: ranges of writes begin and end on multiples of it */
+    uint64_t max_mappings; /* entry limit; 0: none. Guests choose the addresses: set one */
+    uint64_t max_retired; /* bytes retired and not yet freed at which the next write first waits for
+                              a grace period; 0: the larger of 16 MiB and the memory in use */
+};
+
+static inline struct tide_options
+tide_options_default(void)
+{
+    struct tide_options options = {
+        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0
+    };
+
+    return options;
+}
+
+/* What tide_unmap does with mappings that stick out of the range. */
+enum tide_unmap_policy {
+    TIDE_UNMAP_SPLIT,   /* cut them at the edges of the range */
+    TIDE_UNMAP_WHOLE,   /* refuse: -EINVAL, nothing changed (vfio type1 v2, virtio-iommu) */
+    TIDE_UNMAP_EXACT,   /* only one mapping with exactly these bounds, else -ENOENT (vfio-user) */
+    TIDE_UNMAP_COVERED, /* leave them alone, remove what lies wholly inside */
+};
+
+struct tide_unmap_result {
+    uint64_t mappings;       /* that lost at least one address */
+    uint64_t splits;         /* those of them that live on in one or two pieces */
+    struct tide_bytes bytes; /* addresses that were mapped before and are not now */
+};
+
+struct tide_statistics {
+    uint64_t mappings;
+    struct tide_bytes bytes; /* mapped addresses */
+    uint64_t nodes;          /* in the tree that readers see now */
+    uint64_t height;         /* levels of inner nodes above the leaves */
+    uint64_t retired_nodes;  /* unlinked, waiting for a grace period */
+    uint64_t reserve_nodes;  /* free, kept for unmap and for reuse */
+    uint64_t node_size;      /* bytes of one node, as allocated */
+    uint64_t memory;         /* bytes held from the allocator in all, the tree's own included */
+};
+
+/* Told of a removed piece: its range, the target that the piece's start had, and its flags. */
+typedef void tide_removed_fn(const struct tide_mapping *piece, void *arg);
+
+/* ------------------------------------------------------------------------------- life cycle -- */
+
+/* Make an empty tree.
+ * options: NULL for the defaults (whole space, granule 1, no limit, C library, single-threaded).
+ * Returns 0 and sets *tree; else leaves *tree alone and returns
+ *   -EINVAL   tree is NULL, size unknown, aperture first > last, granule not a power of two,
+ *             aperture not on granule bounds, or a required function of a table is NULL
+ *   -ENOMEM
+ * Context: any. Nothing is visible to anybody before it returns. */
+TIDE_NODISCARD int tide_create(const struct tide_options *options, struct tide **tree);
+
+/* Free a tree and all it holds; NULL is allowed.
+ * Waits for outstanding grace periods, so that callbacks of tide_unmap_deferred have all run when
+ * it returns; for what is still mapped no callback is made.
+ * Context: Writer, and no reader may use the tree any more (the call does not wait for readers that
+ * find the tree afterwards). */
+void tide_destroy(struct tide *tree);
+
+/* Wait until everything retired so far has been freed and every deferred callback has run.
+ * Context: Writer, outside removal callbacks (from there it does nothing).
+ * Ordering: what readers did before leaving their sections happens before the return. */
+void tide_barrier(struct tide *tree);
+
+/* ------------------------------------------------------------------------------------ write -- */
+
+/* Map mapping->start .. mapping->last.
+ * Returns, in the order of the checks (the order of vfio type1, Linux 6.12, where it has them):
+ *   0         mapped; neighbours are never joined
+ *   -EBUSY    called from a removal callback
+ *   -EINVAL   start > last, no access flag, a reserved flag, or bounds not on the granule
+ *   -ERANGE   outside the aperture
+ *   -EEXIST   overlaps a mapping, by one address or by all
+ *   -ENOSPC   the entry limit is reached
+ *   -ENOMEM   no memory for the change, or none to keep the reserve of unmap full
+ * Context: Writer. Atomicity: G2. Ordering: release on success; what the writer stored before the
+ * call is seen by a reader that finds the mapping. */
+TIDE_NODISCARD int tide_map(struct tide *tree, const struct tide_mapping *mapping);
+
+/* Map a range whatever was there (as mmap with MAP_FIXED): at one instant the old pieces are gone
+ * and the new mapping is there; no reader finds a hole.
+ * fn: NULL, or told of each displaced piece in ascending order, after publication, before the
+ *     return. Readers may still be using what it is told of.
+ * Returns as tide_map, without -EEXIST. Context, ordering: as tide_map. */
+TIDE_NODISCARD int tide_replace(struct tide *tree, const struct tide_mapping *mapping,
+                                tide_removed_fn *fn, void *arg);
+
+/* The same, with fn told after a grace period; see tide_unmap_deferred. */
+TIDE_NODISCARD int tide_replace_deferred(struct tide *tree, const struct tide_mapping *mapping,
+                                         tide_removed_fn *fn, void *arg);
+
+/* Give every mapped address of a range the flags given; mappings that stick out are cut at its
+ * edges, holes are passed over, and mappings that have these flags already are left whole.
+ * flags: as for tide_map but without TIDE_OPAQUE, which belongs to the target and is kept.
+ * Returns 0 (also where nothing is mapped), -EBUSY, -EINVAL as tide_map, -ENOSPC when the cuts
+ * would pass the entry limit, -ENOMEM.
+ * Context: Writer. Atomicity: G2. Ordering: as tide_map. */
+TIDE_NODISCARD int tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags);
+
+/* Unmap a range. [0, UINT64_MAX] unmaps everything and is no special case.
+ * policy: what becomes of mappings that stick out.
+ * fn: NULL, or told of each removed piece in ascending order, after publication, before the
+ *     return. Readers may still be using what it is told of; see tide_unmap_deferred.
+ * result: NULL, or filled in on success; zeroes on any error.
+ * Returns
+ *   0         also where nothing is mapped and policy is not EXACT
+ *   -EBUSY    called from a removal callback
+ *   -EINVAL   start > last, bounds not on the granule, no such policy; or policy WHOLE and a
+ *             mapping sticks out
+ *   -ENOENT   policy EXACT and no mapping has exactly these bounds
+ *   -ENOSPC   the range cuts one mapping in two and the entry limit is reached
+ *   -ENOMEM   see below
+ * Memory: each map leaves enough nodes in reserve for one unmap of any kind, and an unmap that finds
+ * less takes back what is retired, waiting for a grace period. So an unmap that takes mappings away
+ * or shortens them never fails for want of memory. Only one that cuts a mapping in two adds to what
+ * must be remembered: it returns -ENOMEM when many such cuts in a row, with no memory to be had at
+ * all, have used the reserve up.
+ * Context: Writer. Atomicity: G2. Ordering: release; a reader that no longer finds a mapping sees
+ * what the writer stored before the call.
+ * Reclaim: after the return readers may still use removed targets until a grace period ends. */
+int tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+               tide_removed_fn *fn, void *arg, struct tide_unmap_result *result);
+
+/* The same, but fn is told after the grace period: no reader uses the piece any more, its memory
+ * may be freed or unpinned. Pieces of one call come in ascending order; calls come in the order
+ * in which the RCU ends their grace periods.
+ * fn runs where the RCU runs deferred calls (for liburcu: its call_rcu thread), possibly before this
+ * function returns; without an RCU, before it returns. There, it must not call any function on this
+ * tree. tide_barrier waits for it. No memory is needed to remember the pieces. */
+int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
+                        enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
+                        struct tide_unmap_result *result);
+
+/* ------------------------------------------------------------------------------------- read -- */
+/* Context of all: Reader. Ordering: acquire; see tide_map. A miss leaves the output as it was. */
+
+/* The mapping that contains address. Returns whether there is one. Wait-free (G1), exact (G3). */
+bool tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
+
+/* count independent lookups, faster than one by one when the tree is larger than the cache. The
+ * answer for addresses[i] is mappings[i]; a miss has start 1 and last 0. Returns the number of hits.
+ * Each answer by itself is as of tide_lookup; they need not be of the same instant. */
+size_t tide_lookup_many(const struct tide *tree, const uint64_t *addresses, size_t count,
+                        struct tide_mapping *mappings);
+
+/* The lowest, or highest, mapping that shares an address with the range. start > last: false. */
+bool tide_first_overlap(const struct tide *tree, uint64_t start, uint64_t last,
+                        struct tide_mapping *mapping);
+bool tide_last_overlap(const struct tide *tree, uint64_t start, uint64_t last,
+                       struct tide_mapping *mapping);
+
+/* The lowest mapping with last >= address, or the highest with start <= address. Guarantee G4. */
+bool tide_next(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
+bool tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
+
+/* Whether address is mapped with every one of the flags in access, the caller's included; 0: with any.
+ * Wait-free (G1). */
+bool tide_is_mapped(const struct tide *tree, uint64_t address, uint32_t access);
+
+/* Whether every address of the range is mapped with every one of the flags in access. Steps: what lies
+ * in the range. start > last: false. Guarantee G4. */
+bool tide_is_wholly_mapped(const struct tide *tree, uint64_t start, uint64_t last, uint32_t access);
+
+/* The highest mapped address and the lowest. False: nothing is mapped. Guarantee G4. */
+bool tide_high_watermark(const struct tide *tree, uint64_t *last);
+bool tide_low_watermark(const struct tide *tree, uint64_t *start);
+
+/* The highest mapped address at or below address; the lowest at or above it. Guarantee G4. */
+bool tide_highest_mapped(const struct tide *tree, uint64_t address, uint64_t *mapped);
+bool tide_lowest_mapped(const struct tide *tree, uint64_t address, uint64_t *mapped);
+
+/* Cut the range down to its lowest and highest mapped address: what a caller whose own interface
+ * can't say 2^64 passes on. Where it returns true, *start <= *last, whatever the writer does meanwhile.
+ * False, and nothing stored: no address of it is mapped. */
+bool tide_clamp(const struct tide *tree, uint64_t *start, uint64_t *last);
+
+/* -------------------------------------------------------------------------------- iteration -- */
+
+/* A walk over the mappings that share an address with a range. It holds copies, one leaf at a time,
+ * so it may be kept across read-side sections, and the writer may change the tree while it walks.
+ * Fields are private. */
+struct tide_iterator {
+    const struct tide *tree;
+    uint64_t start, last; /* what is left to visit */
+    bool down, begun, done;
+    unsigned next, count;
+    struct tide_mapping leaf[16];
+};
+
+/* Begin a walk upwards, or downwards. start > last: an empty walk. */
+void tide_iterate_up(struct tide_iterator *iterator, const struct tide *tree, uint64_t start,
+                     uint64_t last);
+void tide_iterate_down(struct tide_iterator *iterator, const struct tide *tree, uint64_t start,
+                       uint64_t last);
+
+/* The next mapping, whole even where it sticks out of the range. False at the end. Guarantee G4: no
+ * two mappings of a walk overlap, and those of one leaf are of one instant. Context: Reader for the length of each call. */
+bool tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping);
+
+/* ---------------------------------------------------------------------------- introspection -- */
+
+/* The highest and lowest address ever mapped, since creation or the last reset; false: none.
+ * Context: Writer. */
+bool tide_high_watermark_ever(const struct tide *tree, uint64_t *last);
+bool tide_low_watermark_ever(const struct tide *tree, uint64_t *start);
+
+/* Let "ever" begin anew with what is mapped now. Context: Writer. */
+void tide_watermarks_reset(struct tide *tree);
+
+/* Counts of this moment, each O(1). Context: Writer, also from a removal callback. */
+void tide_stats(const struct tide *tree, struct tide_statistics *stats);
+
+/* Walk the whole tree and verify every invariant of docs/design.md.
+ * reason: NULL, or set to a constant string, "sound" when all hold.
+ * Returns 0, or -EINVAL when one is broken: a bug, or memory written over by somebody else.
+ * Context: Writer, also from a removal callback. Steps: the nodes of the tree. */
+TIDE_NODISCARD int tide_check(const struct tide *tree, const char **reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TIDEMARK_H */
