@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The only file that names a memory order. Each wrapper carries its order in its name; there are no
+ * fences and nothing sequentially consistent. docs/memory-model.md lists who uses them and why.
+ */
+#ifndef TIDE_LIB_ATOMIC_H
+#define TIDE_LIB_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* A published word: a tagged node pointer or a live mask. Pointers and 32-bit words only, so that
+ * readers are lock-free on 32-bit machines too. */
+typedef _Atomic(uintptr_t) tide__atomic_ref;
+typedef _Atomic(uint32_t) tide__atomic_u32;
+
+/* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
+ * and who sees them are listed in docs/memory-model.md. */
+#ifdef TIDE_PLANT
+#include <sched.h>
+#define tide__planted(n) (TIDE_PLANT == (n))
+#define tide__yield()    sched_yield()
+#else
+#define tide__planted(n) 0
+#define tide__yield()    ((void)0)
+#endif
+
+static inline uintptr_t
+tide__ref_load_acquire(const tide__atomic_ref *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+/* For the writer, the only one who stores. */
+static inline uintptr_t
+tide__ref_load_relaxed(const tide__atomic_ref *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void
+tide__ref_store_release(tide__atomic_ref *word, uintptr_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline void
+tide__ref_store_relaxed(tide__atomic_ref *word, uintptr_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline uintptr_t
+tide__ref_exchange_relaxed(tide__atomic_ref *word, uintptr_t value)
+{
+    return atomic_exchange_explicit(word, value, memory_order_relaxed);
+}
+
+static inline uintptr_t
+tide__ref_exchange_acquire(tide__atomic_ref *word, uintptr_t value)
+{
+    return atomic_exchange_explicit(word, value, memory_order_acquire);
+}
+
+/* Returns whether *word was *expected and is now value; else *expected is what it was. */
+static inline int
+tide__ref_swap_release(tide__atomic_ref *word, uintptr_t *expected, uintptr_t value)
+{
+    return atomic_compare_exchange_weak_explicit(word, expected, value, memory_order_release,
+                                                 memory_order_relaxed);
+}
+
+static inline int
+tide__ref_swap_relaxed(tide__atomic_ref *word, uintptr_t *expected, uintptr_t value)
+{
+    return atomic_compare_exchange_weak_explicit(word, expected, value, memory_order_relaxed,
+                                                 memory_order_relaxed);
+}
+
+static inline uint32_t
+tide__u32_load_acquire(const tide__atomic_u32 *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline uint32_t
+tide__u32_load_relaxed(const tide__atomic_u32 *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void
+tide__u32_store_release(tide__atomic_u32 *word, uint32_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline void
+tide__u32_store_relaxed(tide__atomic_u32 *word, uint32_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+#endif

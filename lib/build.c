@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making new nodes: see build.h.
+ */
+#include "build.h"
+
+#include "leaf.h"
+#include "pool.h"
+
+static union tide__node *
+new_node(struct tide__rebuild *rebuild)
+{
+    struct tide *tree = rebuild->edit->tree;
+    union tide__node *node = tide__pool_get(tree, tree->pool.reserve, rebuild->edit->may_dip);
+
+    if (node != NULL)
+        rebuild->built[rebuild->built_count++] = node;
+    return node;
+}
+
+/* The number of mappings of each leaf that these are spread over, as few leaves as can hold them. */
+static size_t
+leaf_share(const struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count)
+{
+    if (tide__leaf_holds(mappings, count))
+        return count;
+    if (rebuild->split == TIDE__ASCENDING && tide__leaf_holds(mappings, count - 1))
+        return count - 1;
+    if (rebuild->split == TIDE__DESCENDING && tide__leaf_holds(mappings + 1, count - 1))
+        return 1;
+    for (size_t leaves = 2;; leaves++) {
+        size_t share = (count + leaves - 1) / leaves;
+        size_t at = 0;
+
+        while (at < count &&
+               tide__leaf_holds(mappings + at, share < count - at ? share : count - at))
+            at += share;
+        if (at >= count)
+            return share;
+    }
+}
+
+bool
+tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count,
+                   uint64_t last)
+{
+    while (count > 0) {
+        size_t share = leaf_share(rebuild, mappings, count);
+        union tide__node *node = new_node(rebuild);
+        struct tide__unit *unit = &rebuild->units[rebuild->unit_count++];
+
+        if (node == NULL)
+            return false;
+        unit->ref = tide__leaf_build(node, mappings, share);
+        /* The gap to the next leaf belongs to the side on which a run in order goes on. */
+        if (share == count)
+            unit->last = last;
+        else if (rebuild->split == TIDE__DESCENDING)
+            unit->last = mappings[share - 1].last;
+        else
+            unit->last = mappings[share].start - 1;
+        mappings += share;
+        count -= share;
+    }
+    return true;
+}
+
+static tide__ref
+build_inner(union tide__node *node, const struct tide__unit *children, size_t count)
+{
+    struct tide__inner *inner = &node->inner;
+
+    inner->count = count;
+    for (size_t i = 0; i < TIDE__FANOUT; i++)
+        tide__ref_store_relaxed(&inner->child[i], i < count ? children[i].ref : 0);
+    for (size_t i = 0; i + 1 < TIDE__FANOUT; i++)
+        inner->separator[i] = i + 1 < count ? children[i].last : UINT64_MAX;
+    return (tide__ref)node | TIDE__INNER;
+}
+
+static size_t
+inner_share(const struct tide__rebuild *rebuild, size_t count)
+{
+    size_t nodes = (count + TIDE__FANOUT - 1) / TIDE__FANOUT;
+
+    if (nodes == 2 && rebuild->split == TIDE__ASCENDING)
+        return count - TIDE__FANOUT >= 2 ? TIDE__FANOUT : TIDE__FANOUT - 1;
+    if (nodes == 2 && rebuild->split == TIDE__DESCENDING)
+        return count - TIDE__FANOUT >= 2 ? count - TIDE__FANOUT : 2;
+    return (count + nodes - 1) / nodes;
+}
+
+bool
+tide__build_level(struct tide__rebuild *rebuild)
+{
+    const struct tide__unit *list = rebuild->list;
+
+    rebuild->unit_count = 0;
+    for (size_t left = rebuild->list_count, share; left > 0; left -= share, list += share) {
+        union tide__node *node = new_node(rebuild);
+
+        if (node == NULL)
+            return false;
+        share = inner_share(rebuild, left);
+        rebuild->units[rebuild->unit_count++] =
+            (struct tide__unit){ build_inner(node, list, share), list[share - 1].last };
+    }
+    return true;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tide_check: walk the tree and verify the invariants of node.h, trusting as little as possible of
+ * what it finds.
+ */
+#include "leaf.h"
+#include "path.h"
+#include "tree.h"
+
+#include <errno.h>
+
+struct check {
+    const struct tide *tree;
+    const char *reason; /* of the first broken invariant */
+    uint64_t nodes, mappings;
+    struct tide_bytes bytes;
+};
+
+static bool
+fail(struct check *check, const char *reason)
+{
+    check->reason = reason;
+    return false;
+}
+
+static bool
+check_mapping(struct check *check, const struct tide_mapping *mapping)
+{
+    const struct tide *tree = check->tree;
+    uint64_t below_granule = (UINT64_C(1) << tree->granule_shift) - 1;
+
+    if ((mapping->flags & TIDE_FLAGS_ACCESS) == 0 ||
+        (mapping->flags & ~(TIDE_FLAGS_ACCESS | TIDE_OPAQUE | TIDE_FLAGS_CALLER)) != 0)
+        return fail(check, "I5: bad flags in a live slot");
+    if (mapping->start < tree->first || mapping->last > tree->last)
+        return fail(check, "I5: a mapping outside the aperture");
+    if (((mapping->start | (mapping->last + 1)) & below_granule) != 0)
+        return fail(check, "I5: a mapping off the granule");
+    if (!tree->ever || mapping->start < tree->ever_low || mapping->last > tree->ever_high)
+        return fail(check, "I7: a mapping beyond the watermarks ever");
+    check->mappings++;
+    tide__bytes_add(&check->bytes, mapping->start, mapping->last);
+    return true;
+}
+
+static bool
+check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bool is_root)
+{
+    const struct tide__leaf *leaf = tide__leaf_of(ref);
+    uint32_t live = tide__live(ref);
+    struct tide_mapping sorted[TIDE__COMPACT_SLOTS];
+    unsigned count;
+
+    if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__PLAIN)
+        return fail(check, "I1: a leaf of no known kind");
+    if (leaf->used > tide__slots_of(ref) || live >> leaf->used != 0)
+        return fail(check, "I4: a slot is live that was never used");
+    if (live == 0 && !is_root)
+        return fail(check, "I1: an empty leaf that is not the root");
+    if (tide__kind_of(ref) == TIDE__COMPACT && leaf->shift > 32)
+        return fail(check, "I3: a granule that can't be");
+    count = tide__leaf_sorted(ref, live, sorted);
+    for (unsigned i = 0; i < count; i++) {
+        if (sorted[i].start > sorted[i].last)
+            return fail(check, "I3: a mapping that ends before it starts");
+        if (sorted[i].start < start || sorted[i].last > last)
+            return fail(check, "I3: a mapping straddles a separator");
+        if (i > 0 && sorted[i].start <= sorted[i - 1].last)
+            return fail(check, "I3: mappings overlap");
+        if (!check_mapping(check, &sorted[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool
+check_separators(struct check *check, const struct tide__inner *node, uint64_t start, uint64_t last)
+{
+    for (unsigned i = 0; i + 1 < TIDE__FANOUT; i++) {
+        if (i + 1 >= node->count) {
+            if (node->separator[i] != UINT64_MAX)
+                return fail(check, "I2: an unused separator is not the highest address");
+        } else if (node->separator[i] < start || node->separator[i] >= last) {
+            return fail(check, "I2: separators do not ascend within their node's bounds");
+        } else {
+            start = node->separator[i] + 1;
+        }
+    }
+    return true;
+}
+
+static bool
+check_node(struct check *check, tide__ref ref, uint64_t start, uint64_t last, unsigned level)
+{
+    bool is_root = level == check->tree->height;
+    const struct tide__inner *node;
+
+    if (tide__node_of(ref) == NULL || (ref & (TIDE__LINE - 1) & ~(tide__ref)TIDE__KIND_MASK) != 0)
+        return fail(check, "I1: a child that is no node");
+    /* So that no loop of nodes, however made, is followed for ever. */
+    if (check->nodes++ > check->tree->nodes)
+        return fail(check, "I6: more nodes than were counted");
+    if (tide__is_inner(ref) != (level > 0))
+        return fail(check, "I1: leaves are not equally deep");
+    if (level == 0)
+        return check_leaf(check, ref, start, last, is_root);
+    node = tide__inner_of(ref);
+    if (node->count < (is_root ? 2u : 1u) || node->count > TIDE__FANOUT)
+        return fail(check, "I1: too few children, or too many");
+    if (!check_separators(check, node, start, last))
+        return false;
+    for (unsigned i = 0; i < node->count; i++) {
+        uint64_t child_last = tide__child_last(ref, i, last);
+
+        if (!check_node(check, tide__child_at(ref, i), start, child_last, level - 1))
+            return false;
+        start = child_last + 1;
+    }
+    return true;
+}
+
+static bool
+check_counters(struct check *check)
+{
+    const struct tide *tree = check->tree;
+    const struct tide__pool *pool = &tree->pool;
+
+    if (check->nodes != tree->nodes)
+        return fail(check, "I6: the number of nodes is not what was counted");
+    if (check->mappings != tree->mappings)
+        return fail(check, "I6: the number of mappings is not what was counted");
+    if (check->bytes.low != tree->bytes.low || check->bytes.high != tree->bytes.high)
+        return fail(check, "I6: the number of bytes is not what was counted");
+    if (pool->allocated !=
+        tree->nodes + pool->free_count + tree->retire.retired + tree->retire.batches)
+        return fail(check, "I6: nodes are lost, or owned twice");
+    return true;
+}
+
+int
+tide_check(const struct tide *tree, const char **reason)
+{
+    struct check check = { .tree = tree, .reason = "sound" };
+    tide__ref root = tide__root(tree);
+    bool sound;
+
+    if (tree->height > TIDE__MAX_HEIGHT)
+        sound = fail(&check, "I1: the tree is higher than any can be");
+    else if (root == tide__empty_ref())
+        sound = tree->height == 0 || fail(&check, "I1: an empty tree has a height");
+    else
+        sound = check_node(&check, root, 0, UINT64_MAX, tree->height);
+    sound = sound && check_counters(&check);
+    if (reason != NULL)
+        *reason = check.reason;
+    return sound ? 0 : -EINVAL;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One change of a range, from its plan to its publication. write.c decides what is to be changed;
+ * here it is done, either in place (one leaf, fresh slots, one store to its live mask) or by
+ * rebuilding the touched leaves and the paths above them up to one child pointer.
+ */
+#ifndef TIDE_LIB_EDIT_H
+#define TIDE_LIB_EDIT_H
+
+#include "path.h"
+
+enum tide__edit_kind {
+    TIDE__REMOVE,  /* take start..last away */
+    TIDE__REPLACE, /* and put mapping there, which has these bounds */
+    TIDE__PROTECT, /* or only give it other flags */
+};
+
+/* A leaf left with so few mappings looks for a neighbour to merge with. */
+#define TIDE__FEW (TIDE__COMPACT_SLOTS / 4)
+
+/* Count a mapping that is new. */
+static inline void
+tide__count_mapped(struct tide *tree, uint64_t start, uint64_t last)
+{
+    tree->mappings++;
+    tide__bytes_add(&tree->bytes, start, last);
+    if (!tree->ever || start < tree->ever_low)
+        tree->ever_low = start;
+    if (!tree->ever || last > tree->ever_high)
+        tree->ever_high = last;
+    tree->ever = true;
+}
+
+/* What a change did, or will do. */
+struct tide__tally {
+    uint64_t mappings; /* that were changed */
+    uint64_t splits;   /* those of them of which something is left as it was */
+    uint64_t pieces;   /* mappings made of them */
+    uint64_t nodes;    /* of dropped subtrees */
+    struct tide_bytes bytes;
+};
+
+struct tide__edit {
+    struct tide *tree;
+    enum tide__edit_kind kind;
+    uint64_t start, last;
+    const struct tide_mapping *mapping; /* REPLACE */
+    uint32_t flags;                     /* PROTECT */
+
+    /* The leaves of the first and the last address that the change touches; right is &left where
+     * they are one, else &other. */
+    struct tide__path left, other;
+    struct tide__path *right;
+
+    /* Who is told of what is removed, and when. */
+    tide_removed_fn *fn;
+    void *arg;
+    bool deferred;
+
+    bool may_dip; /* into the reserve: unmap */
+    struct tide__tally tally;
+};
+
+/* Do it. Returns 0 or -ENOMEM, and then nothing has changed. Counters of the tree are updated,
+ * callbacks are made and what was unlinked is retired. */
+int tide__edit_apply(struct tide__edit *edit);
+
+/* What becomes of one mapping: unchanged is true, or it is replaced by up to three pieces, and
+ * accounted for. Returns their number. */
+unsigned tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
+                           struct tide_mapping pieces[3], bool *unchanged);
+
+/* Rebuild: the second way (rebuild.c). */
+int tide__edit_rebuild(struct tide__edit *edit);
+
+/* Whether a leaf left with so few mappings should be merged with a neighbour under the same parent,
+ * and with which: -1, +1, or 0 for none. */
+int tide__edit_merge_side(const struct tide__edit *edit, unsigned count);
+
+/* Bring the counters of the tree up to date: the end of both ways. */
+void tide__edit_account(struct tide__edit *edit);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Point lookup: the plain C version, and the public functions that call the version of the tree.
+ */
+#include "lookup.h"
+
+const union tide__node tide__empty = { .compact = { .used = TIDE__COMPACT_SLOTS } };
+
+TIDE__DEFINE_LOOKUP(portable)
+
+bool
+tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
+{
+    return tree->lookup(tree, address, mapping);
+}
+
+size_t
+tide_lookup_many(const struct tide *tree, const uint64_t *addresses, size_t count,
+                 struct tide_mapping *mappings)
+{
+    return tree->lookup_many(tree, addresses, count, mappings);
+}
+
+bool
+tide_is_mapped(const struct tide *tree, uint64_t address, uint32_t access)
+{
+    struct tide_mapping mapping;
+
+    return tree->lookup(tree, address, &mapping) && (access & ~mapping.flags) == 0;
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Point lookup for AVX-512; the build compiles this file alone with that instruction set.
+ */
+#include "lookup.h"
+
+TIDE__DEFINE_LOOKUP(avx512)

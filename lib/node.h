@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The nodes of the tree: layouts, tagged references, accessors, and the invariants.
+ *
+ * A node is 256 bytes, four cache lines, whichever of the three kinds it is. A reference is the
+ * address of a node with its kind in the low bits, so that a reader knows the kind before it has
+ * the node.
+ *
+ *   inner     16 children and the 15 separators between them. Child i owns the addresses above
+ *             separator i-1 up to separator i, inclusive; the outermost bounds are the node's own.
+ *   compact   a leaf of 12 slots; bounds are 32-bit numbers of granules from a base of the leaf
+ *   plain     a leaf of 8 slots with 64-bit bounds, for what no base and granule can express
+ *
+ * Invariants, verified by tide_check (check.c):
+ *   I1  All leaves are equally deep. An inner root has two children or more, any other inner node
+ *       at least one; a leaf that is not the root has a live slot.
+ *   I2  Separators ascend strictly and lie inside the bounds of their node; unused ones are
+ *       UINT64_MAX. They never change while the node can be reached.
+ *   I3  A live slot lies wholly inside the addresses that its leaf owns: no mapping straddles a
+ *       separator. Live slots do not overlap, and start <= last.
+ *   I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
+ *       Live slots are a subset of the used ones.
+ *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
+ *       on the granule.
+ *   I6  The counters (mappings, bytes, nodes, height) are those of the tree; nodes in the tree,
+ *       free, retired and held for retiring add up to those allocated.
+ *   I7  Both watermarks "ever" enclose what is mapped.
+ */
+#ifndef TIDE_LIB_NODE_H
+#define TIDE_LIB_NODE_H
+
+#include <tidemark/tidemark.h>
+
+#include "atomic.h"
+#include "bits.h"
+
+#include <assert.h>
+
+/* The tiny-node build reaches three levels within twenty operations. */
+#ifdef TIDE_TINY
+#define TIDE__FANOUT        3
+#define TIDE__COMPACT_SLOTS 4
+#define TIDE__PLAIN_SLOTS   3
+#define TIDE__MAX_HEIGHT    64
+#else
+#define TIDE__FANOUT        16
+#define TIDE__COMPACT_SLOTS 12
+#define TIDE__PLAIN_SLOTS   8
+#define TIDE__MAX_HEIGHT    24
+#endif
+/* A node splits into halves only when it is full, so a level more takes FANOUT / 2 times as many
+ * operations as the level before: 8^24 is beyond 2^64. docs/design.md has the argument. */
+
+#define TIDE__LINE 64 /* alignment of nodes, and what a prefetch fetches */
+
+enum tide__kind {
+    TIDE__INNER = 0,
+    TIDE__COMPACT = 1,
+    TIDE__PLAIN = 2,
+    TIDE__KIND_MASK = 3,
+};
+
+typedef uintptr_t tide__ref;
+
+/* Fields up to live are common to both leaves. "used" is the writer's alone. */
+struct tide__leaf {
+    uint64_t base;
+    tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
+    uint8_t shift;
+    uint8_t used; /* slots written so far, 0 to used - 1 */
+};
+
+struct tide__compact {
+    uint64_t base; /* address of offset 0, a multiple of the granule */
+    tide__atomic_u32 live;
+    uint8_t shift; /* the granule is 1 << shift bytes; at most 32 */
+    uint8_t used;
+    tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* rest of line 0 */
+    tide__atomic_u32 last[TIDE__COMPACT_SLOTS];  /* line 1; inclusive, in granules */
+    uint8_t access[TIDE__COMPACT_SLOTS];         /* flags 0-3 */
+    uint16_t caller[TIDE__COMPACT_SLOTS];        /* flags 16-31 */
+    uint64_t target[TIDE__COMPACT_SLOTS];        /* line 2 from its middle, line 3 */
+};
+
+struct tide__plain {
+    uint64_t unused;
+    tide__atomic_u32 live;
+    uint8_t unused_shift;
+    uint8_t used;
+    uint32_t flags[TIDE__PLAIN_SLOTS];
+    _Alignas(TIDE__LINE) uint64_t start[TIDE__PLAIN_SLOTS];
+    uint64_t last[TIDE__PLAIN_SLOTS];
+    uint64_t target[TIDE__PLAIN_SLOTS];
+};
+
+struct tide__inner {
+    uint64_t separator[TIDE__FANOUT - 1]; /* lines 0 and 1, with */
+    uint64_t count;                       /* children */
+    tide__atomic_ref child[TIDE__FANOUT]; /* lines 2 and 3: the words that PUB-CHILD stores */
+};
+
+union tide__node {
+    struct tide__leaf leaf;
+    struct tide__compact compact;
+    struct tide__plain plain;
+    struct tide__inner inner;
+};
+
+static_assert(offsetof(struct tide__leaf, live) == offsetof(struct tide__compact, live) &&
+                  offsetof(struct tide__leaf, live) == offsetof(struct tide__plain, live) &&
+                  offsetof(struct tide__leaf, used) == offsetof(struct tide__compact, used) &&
+                  offsetof(struct tide__leaf, used) == offsetof(struct tide__plain, used),
+              "both kinds of leaf begin alike");
+#ifndef TIDE_TINY
+static_assert(offsetof(struct tide__inner, child) == 128, "separators and count fill two lines");
+static_assert(offsetof(struct tide__compact, start) == 16, "starts fill line 0");
+static_assert(offsetof(struct tide__compact, last) == 64, "lasts begin line 1");
+static_assert(sizeof(union tide__node) == 256, "a node is four cache lines");
+#endif
+static_assert(TIDE__COMPACT_SLOTS <= 16 && TIDE__PLAIN_SLOTS <= TIDE__COMPACT_SLOTS,
+              "tide_iterator holds a leaf");
+
+#define TIDE__NODE_SIZE ((sizeof(union tide__node) + TIDE__LINE - 1) / TIDE__LINE * TIDE__LINE)
+
+/* ------------------------------------------------------------------------------- references -- */
+
+static inline enum tide__kind
+tide__kind_of(tide__ref ref)
+{
+    return (enum tide__kind)(ref & TIDE__KIND_MASK);
+}
+
+static inline union tide__node *
+tide__node_of(tide__ref ref)
+{
+    return (union tide__node *)(ref & ~(tide__ref)TIDE__KIND_MASK);
+}
+
+/* Of a known kind: the compiler folds the subtraction into the addresses of the fields. */
+static inline struct tide__inner *
+tide__inner_of(tide__ref ref)
+{
+    return (struct tide__inner *)(ref - TIDE__INNER);
+}
+
+static inline struct tide__compact *
+tide__compact_of(tide__ref ref)
+{
+    return (struct tide__compact *)(ref - TIDE__COMPACT);
+}
+
+static inline struct tide__plain *
+tide__plain_of(tide__ref ref)
+{
+    return (struct tide__plain *)(ref - TIDE__PLAIN);
+}
+
+static inline struct tide__leaf *
+tide__leaf_of(tide__ref ref)
+{
+    return &tide__node_of(ref)->leaf;
+}
+
+static inline bool
+tide__is_inner(tide__ref ref)
+{
+    return tide__kind_of(ref) == TIDE__INNER;
+}
+
+/* The half of a node that is needed last: child pointers, targets. The search of the first half, which
+ * comes at once, fetches that. The kind in the low bits does not lead to another line. */
+static tide__always_inline void
+tide__prefetch_rest(tide__ref ref)
+{
+    for (unsigned line = 2 * TIDE__LINE; line < TIDE__NODE_SIZE; line += TIDE__LINE)
+        tide__prefetch((const char *)ref + line);
+}
+
+/* All of it, when it is searched later. */
+static tide__always_inline void
+tide__prefetch_node(tide__ref ref)
+{
+    tide__prefetch((const char *)ref);
+    tide__prefetch((const char *)ref + TIDE__LINE);
+    tide__prefetch_rest(ref);
+}
+
+/* The root of a tree in which nothing is mapped: no live slot, and none to be had. Never stored to,
+ * never retired. */
+extern const union tide__node tide__empty;
+
+static inline tide__ref
+tide__empty_ref(void)
+{
+    return (tide__ref)&tide__empty | TIDE__COMPACT;
+}
+
+/* -------------------------------------------------------------------------------- mappings -- */
+
+static inline bool
+tide__overlaps(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
+{
+    return mapping->start <= last && start <= mapping->last;
+}
+
+/* The part of a mapping from start on: its target moves along, unless it is a handle. */
+static inline struct tide_mapping
+tide__clip(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
+{
+    struct tide_mapping piece = *mapping;
+
+    if (start > piece.start) {
+        if (!(piece.flags & TIDE_OPAQUE))
+            piece.target += start - piece.start;
+        piece.start = start;
+    }
+    if (last < piece.last)
+        piece.last = last;
+    return piece;
+}
+
+/* ------------------------------------------------------------------- what readers load -- */
+
+/* The acquiring loads; where they are called, a comment tells what for. */
+static inline uint32_t
+tide__live_acquire(const tide__atomic_u32 *live)
+{
+    return tide__planted(4) ? tide__u32_load_relaxed(live) : tide__u32_load_acquire(live);
+}
+
+static inline tide__ref
+tide__child_acquire(const struct tide__inner *node, size_t index)
+{
+    const tide__atomic_ref *child = &node->child[index];
+
+    return tide__planted(5) ? tide__ref_load_relaxed(child) : tide__ref_load_acquire(child);
+}
+
+/* For the writer, the only one who stores them. */
+static inline uint32_t
+tide__live(tide__ref leaf)
+{
+    return tide__u32_load_relaxed(&tide__leaf_of(leaf)->live);
+}
+
+static inline tide__ref
+tide__child_at(tide__ref ref, unsigned index)
+{
+    return tide__ref_load_relaxed(&tide__inner_of(ref)->child[index]);
+}
+
+/* ------------------------------------------------------------------------------------ slots -- */
+
+static inline unsigned
+tide__slots_of(tide__ref ref)
+{
+    return tide__kind_of(ref) == TIDE__COMPACT ? TIDE__COMPACT_SLOTS : TIDE__PLAIN_SLOTS;
+}
+
+/* Read a slot that is live in a mask loaded with acquire, or that the caller wrote itself. */
+static inline void
+tide__compact_get(const struct tide__compact *leaf, size_t slot, struct tide_mapping *mapping)
+{
+    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
+    uint64_t after = (uint64_t)tide__u32_load_relaxed(&leaf->last[slot]) + 1;
+
+    mapping->start = leaf->base + (start << leaf->shift);
+    mapping->last = leaf->base + (after << leaf->shift) - 1; /* 2^64 - 1 at the very end */
+    mapping->target = leaf->target[slot];
+    mapping->flags = leaf->access[slot] | (uint32_t)leaf->caller[slot] << 16;
+}
+
+static inline void
+tide__plain_get(const struct tide__plain *leaf, size_t slot, struct tide_mapping *mapping)
+{
+    mapping->start = leaf->start[slot];
+    mapping->last = leaf->last[slot];
+    mapping->target = leaf->target[slot];
+    mapping->flags = leaf->flags[slot];
+}
+
+static inline void
+tide__slot_get(tide__ref ref, size_t slot, struct tide_mapping *mapping)
+{
+    if (tide__kind_of(ref) == TIDE__COMPACT)
+        tide__compact_get(tide__compact_of(ref), slot, mapping);
+    else
+        tide__plain_get(tide__plain_of(ref), slot, mapping);
+}
+
+#endif

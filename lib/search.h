@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two searches of a descent: which child owns an address, and which slots share an address with a
+ * range (a lookup asks for a range of one). Each looks at the whole node, with no early exit and no branch that depends on the data, because a
+ * mispredicted branch costs more than the comparisons. A file that includes this is compiled for one
+ * instruction set; the plain C form is the one that the standard's memory model covers.
+ *
+ * The vector forms load slots that are not live, perhaps while the writer fills them, and discard
+ * their lanes by the live mask; docs/memory-model.md says why that is sound on the machines that
+ * have them. The plain C form of the compact leaf does the same with relaxed atomics.
+ */
+#ifndef TIDE_LIB_SEARCH_H
+#define TIDE_LIB_SEARCH_H
+
+#include "node.h"
+
+#if !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__AVX512F__)
+#define TIDE__SEARCH_AVX512 1
+#include <immintrin.h>
+#elif !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__AVX2__)
+#define TIDE__SEARCH_AVX2 1
+#include <immintrin.h>
+#endif
+
+#if defined(TIDE__SEARCH_AVX512)
+
+static tide__always_inline size_t
+tide__rank(const struct tide__inner *node, uint64_t address)
+{
+    __m512i key = _mm512_set1_epi64((long long)address);
+    __mmask16 low = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->separator[0]), key);
+    __mmask16 high = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->separator[8]), key);
+
+    /* The last lane is the count of children. */
+    return (size_t)__builtin_popcount(_mm512_kunpackb(high, low) & 0x7fffu);
+}
+
+static tide__always_inline uint32_t
+tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
+{
+    /* Whole lines: the starts come after four lanes of header, and four of flags after the lasts. */
+    unsigned begun = _mm512_cmple_epu32_mask(_mm512_load_si512(leaf), _mm512_set1_epi32((int)high));
+    unsigned not_over =
+        _mm512_cmpge_epu32_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi32((int)low));
+
+    return begun >> 4 & not_over;
+}
+
+static tide__always_inline uint32_t
+tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, uint64_t high)
+{
+    unsigned begun =
+        _mm512_cmple_epu64_mask(_mm512_load_si512(leaf->start), _mm512_set1_epi64((long long)high));
+    unsigned not_over =
+        _mm512_cmpge_epu64_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi64((long long)low));
+
+    return live & begun & not_over;
+}
+
+#elif defined(TIDE__SEARCH_AVX2)
+
+/* There are only signed comparisons of 64 bits: flip the sign bits. */
+static tide__always_inline uint32_t
+tide__below4(const uint64_t *words, uint64_t address)
+{
+    __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+    __m256i key = _mm256_xor_si256(_mm256_set1_epi64x((long long)address), sign);
+    __m256i word = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)words), sign);
+
+    return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(key, word)));
+}
+
+static tide__always_inline uint32_t
+tide__above4(const uint64_t *words, uint64_t address)
+{
+    __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+    __m256i key = _mm256_xor_si256(_mm256_set1_epi64x((long long)address), sign);
+    __m256i word = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)words), sign);
+
+    return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(word, key)));
+}
+
+static tide__always_inline size_t
+tide__rank(const struct tide__inner *node, uint64_t address)
+{
+    const uint64_t *separator = node->separator;
+
+    /* The last group overlaps the one before by a word, which is shifted out. */
+    return (size_t)__builtin_popcount(tide__below4(separator, address) |
+                                      tide__below4(separator + 4, address) << 4 |
+                                      tide__below4(separator + 8, address) << 8 |
+                                      (tide__below4(separator + 11, address) & 0xe) << 11);
+}
+
+static tide__always_inline uint32_t
+tide__match8(const tide__atomic_u32 *start, const tide__atomic_u32 *last, __m256i low, __m256i high)
+{
+    __m256i starts = _mm256_loadu_si256((const __m256i *)(const void *)start);
+    __m256i lasts = _mm256_loadu_si256((const __m256i *)(const void *)last);
+    __m256i begun = _mm256_cmpeq_epi32(_mm256_max_epu32(starts, high), high);
+    __m256i not_over = _mm256_cmpeq_epi32(_mm256_min_epu32(lasts, low), low);
+
+    return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(begun, not_over)));
+}
+
+static tide__always_inline uint32_t
+tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
+{
+    __m256i lows = _mm256_set1_epi32((int)low), highs = _mm256_set1_epi32((int)high);
+
+    /* The second group overlaps the first by four slots, to stay inside the arrays. */
+    return tide__match8(leaf->start, leaf->last, lows, highs) |
+           tide__match8(leaf->start + 4, leaf->last + 4, lows, highs) << 4;
+}
+
+static tide__always_inline uint32_t
+tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, uint64_t high)
+{
+    uint32_t not_begun = tide__above4(leaf->start, high) | tide__above4(leaf->start + 4, high) << 4;
+    uint32_t over = tide__below4(leaf->last, low) | tide__below4(leaf->last + 4, low) << 4;
+
+    return live & ~(not_begun | over);
+}
+
+#else
+
+static tide__always_inline size_t
+tide__rank(const struct tide__inner *node, uint64_t address)
+{
+    size_t rank = 0;
+
+    for (unsigned i = 0; i < TIDE__FANOUT - 1; i++)
+        rank += node->separator[i] < address;
+    return rank;
+}
+
+static tide__always_inline uint32_t
+tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
+{
+    uint32_t match = 0;
+
+    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS; i++) {
+        uint32_t begun = tide__u32_load_relaxed(&leaf->start[i]) <= high;
+        uint32_t not_over = tide__u32_load_relaxed(&leaf->last[i]) >= low;
+
+        match |= (begun & not_over) << i;
+    }
+    return match;
+}
+
+/* 64-bit atomics are not lock-free everywhere: look at live slots only, which nobody writes. */
+static tide__always_inline uint32_t
+tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, uint64_t high)
+{
+    uint32_t match = 0;
+
+    for (uint32_t left = live; left != 0; left &= left - 1) {
+        unsigned i = tide__lowest_bit(left);
+
+        match |= (uint32_t)(leaf->start[i] <= high && leaf->last[i] >= low) << i;
+    }
+    return match;
+}
+
+#endif
+
+static tide__always_inline bool
+tide__compact_lookup(const struct tide__compact *leaf, uint64_t address,
+                     struct tide_mapping *mapping)
+{
+    /* [ACQ-LIVE] acquire: the slots of the mask are read as they were written before it.
+       Pairs with PUB-LIVE in publish.h. Without it: a slot just made live is read half filled. */
+    uint32_t live = tide__live_acquire(&leaf->live);
+    uint64_t offset = (address - leaf->base) >> leaf->shift;
+    uint32_t hit;
+
+    /* Also where address < base: a leaf's window of 2^32 granules does not wrap. */
+    if (tide__unlikely(offset > UINT32_MAX))
+        return false;
+    hit = tide__compact_match(leaf, (uint32_t)offset, (uint32_t)offset) & live;
+    if (hit == 0)
+        return false;
+    tide__compact_get(leaf, tide__lowest_bit(hit), mapping);
+    return true;
+}
+
+static tide__always_inline bool
+tide__plain_lookup(const struct tide__plain *leaf, uint64_t address, struct tide_mapping *mapping)
+{
+    uint32_t live = tide__live_acquire(&leaf->live); /* [ACQ-LIVE] as above */
+    uint32_t hit = tide__plain_match(leaf, live, address, address);
+
+    if (hit == 0)
+        return false;
+    tide__plain_get(leaf, tide__lowest_bit(hit), mapping);
+    return true;
+}
+
+/* Look one address up in the leaf that owns it. */
+static tide__always_inline bool
+tide__leaf_lookup(tide__ref ref, uint64_t address, struct tide_mapping *mapping)
+{
+    if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT))
+        return tide__compact_lookup(tide__compact_of(ref), address, mapping);
+    return tide__plain_lookup(tide__plain_of(ref), address, mapping);
+}
+
+/* The live slots that share an address with start..last. */
+static tide__always_inline uint32_t
+tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
+{
+    const struct tide__compact *leaf = tide__compact_of(ref);
+    uint64_t low, high;
+
+    if (tide__unlikely(tide__kind_of(ref) != TIDE__COMPACT))
+        return tide__plain_match(tide__plain_of(ref), live, start, last);
+    if (last < leaf->base)
+        return 0;
+    low = start < leaf->base ? 0 : (start - leaf->base) >> leaf->shift;
+    high = (last - leaf->base) >> leaf->shift;
+    if (low > UINT32_MAX)
+        return 0;
+    if (high > UINT32_MAX)
+        high = UINT32_MAX;
+    return tide__compact_match(leaf, (uint32_t)low, (uint32_t)high) & live;
+}
+
+/* From an inner node to the child that owns address. */
+static tide__always_inline tide__ref
+tide__step(tide__ref ref, uint64_t address)
+{
+    const struct tide__inner *node = tide__inner_of(ref);
+
+    /* [ACQ-CHILD] acquire: the child is read as it was built before it was linked. Pairs with
+       PUB-CHILD in publish.h. Without it: a node just linked is read before it is filled. */
+    tide__ref child = tide__child_acquire(node, tide__rank(node, address));
+
+    return child;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The tree itself. Readers use the first cache line and nothing else of it; all the rest is the
+ * writer's, but for the list on which the RCU leaves batches whose grace period is over.
+ */
+#ifndef TIDE_LIB_TREE_H
+#define TIDE_LIB_TREE_H
+
+#include "node.h"
+
+/* Retired memory that a tree may always have, whatever its size. */
+#define TIDE__RETIRED_AT_LEAST (UINT64_C(16) << 20)
+
+struct tide__batch;
+
+typedef bool tide__lookup_fn(const struct tide *tree, uint64_t address,
+                             struct tide_mapping *mapping);
+typedef size_t tide__lookup_many_fn(const struct tide *tree, const uint64_t *addresses,
+                                    size_t count, struct tide_mapping *mappings);
+
+/* What a write finds where its range starts. */
+struct tide__site {
+    tide__ref parent;  /* of the leaf; 0: it is the root */
+    unsigned index;    /* among the parent's children */
+    tide__ref leaf;    /* the owner of the first address */
+    uint64_t last;     /* the last address that it owns */
+    uint32_t live;     /* its live mask */
+    uint32_t overlaps; /* those of its live slots that share an address with the range */
+};
+
+typedef void tide__survey_fn(const struct tide *tree, uint64_t start, uint64_t last,
+                             struct tide__site *site);
+
+/* Free nodes, kept for reuse and as the reserve of unmap. */
+struct tide__pool {
+    union tide__node *free; /* linked through their first word */
+    uint64_t free_count;
+    uint64_t reserve;   /* free nodes that maps leave for unmap; 0 in a tree that is empty */
+    uint64_t allocated; /* nodes held from the allocator: free, in the tree, retired, batches */
+    struct tide_allocator allocator;
+};
+
+/* What has been unlinked. Batches are nodes of the pool used as records (retire.c). */
+struct tide__retire {
+    struct tide__batch *first; /* a chain not yet handed to the RCU */
+    struct tide__batch *open;  /* the one of it that is being filled */
+    struct tide__batch *tail;  /* open, or the last of those reserved for the operation under way */
+    uint64_t retired;          /* nodes unlinked and not yet free */
+    uint64_t batches;          /* nodes in use as batches */
+    bool urgent;               /* the chain holds a notice or a subtree: hand it over soon */
+    bool has_rcu;
+    struct tide_rcu rcu;
+    tide__atomic_ref
+        done; /* batches whose grace period is over: pushed by RCU, taken by the writer */
+};
+
+struct tide {
+    tide__atomic_ref root; /* the word that PUB-ROOT stores */
+    tide__lookup_fn *lookup;
+    tide__lookup_many_fn *lookup_many;
+    tide__survey_fn *survey;
+
+    _Alignas(TIDE__LINE) unsigned height; /* levels of inner nodes */
+    bool busy;                            /* a removal callback is running */
+    bool ever;                            /* something was mapped since the last reset */
+    unsigned granule_shift;
+    uint64_t first, last; /* aperture */
+    uint64_t max_mappings, max_retired;
+    uint64_t mappings, nodes;
+    struct tide_bytes bytes;
+    uint64_t ever_low, ever_high;
+    struct tide__pool pool;
+    struct tide__retire retire;
+};
+
+/* lookup.c and its versions for one instruction set each. */
+tide__lookup_fn tide__lookup_portable, tide__lookup_avx2, tide__lookup_avx512;
+tide__lookup_many_fn tide__lookup_many_portable, tide__lookup_many_avx2, tide__lookup_many_avx512;
+tide__survey_fn tide__survey_portable, tide__survey_avx2, tide__survey_avx512;
+
+/* The reference that readers enter by. */
+static tide__always_inline tide__ref
+tide__enter(const struct tide *tree)
+{
+    /* [ACQ-ROOT] acquire: as ACQ-CHILD, for the root. Pairs with PUB-ROOT in publish.h. */
+    return tide__planted(6) ? tide__ref_load_relaxed(&tree->root)
+                            : tide__ref_load_acquire(&tree->root);
+}
+
+/* For the writer. */
+static inline tide__ref
+tide__root(const struct tide *tree)
+{
+    return tide__ref_load_relaxed(&tree->root);
+}
+
+static inline void
+tide__bytes_add(struct tide_bytes *sum, uint64_t start, uint64_t last)
+{
+    uint64_t less_one = last - start;
+
+    sum->high += sum->low + less_one < sum->low;
+    sum->low += less_one;
+    sum->low++;
+    sum->high += sum->low == 0;
+}
+
+static inline void
+tide__bytes_subtract(struct tide_bytes *sum, const struct tide_bytes *other)
+{
+    sum->high -= other->high + (sum->low < other->low);
+    sum->low -= other->low;
+}
+
+static inline void
+tide__bytes_join(struct tide_bytes *sum, const struct tide_bytes *other)
+{
+    sum->low += other->low;
+    sum->high += other->high + (sum->low < other->low);
+}
+
+#endif

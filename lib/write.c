@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The public functions that change a tree: check the arguments, find the leaves, see what policy and
+ * limits say, and leave the change to edit.c.
+ */
+#include "edit.h"
+#include "leaf.h"
+#include "pool.h"
+#include "publish.h"
+#include "retire.h"
+
+#include <errno.h>
+
+/* ------------------------------------------------------------------------------------ checks -- */
+
+static bool
+flags_are_good(uint32_t flags)
+{
+    return (flags & TIDE_FLAGS_ACCESS) != 0 &&
+           (flags & ~(TIDE_FLAGS_ACCESS | TIDE_OPAQUE | TIDE_FLAGS_CALLER)) == 0;
+}
+
+static bool
+range_is_good(const struct tide *tree, uint64_t start, uint64_t last)
+{
+    uint64_t below_granule = (UINT64_C(1) << tree->granule_shift) - 1;
+
+    return start <= last && ((start | (last + 1)) & below_granule) == 0;
+}
+
+static int
+check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
+{
+    if (tree->busy)
+        return -EBUSY;
+    if (!range_is_good(tree, mapping->start, mapping->last) || !flags_are_good(mapping->flags))
+        return -EINVAL;
+    if (mapping->start < tree->first || mapping->last > tree->last)
+        return -ERANGE;
+    return 0;
+}
+
+/* Before any change: take back what is free by now, and do not let what is not grow for ever. */
+static void
+begin(struct tide *tree)
+{
+    uint64_t limit = tree->max_retired;
+
+    tide__retire_collect(tree);
+    if (tide__likely(tree->retire.retired == 0))
+        return;
+    if (limit == 0) {
+        limit = tree->nodes * TIDE__NODE_SIZE;
+        if (limit < TIDE__RETIRED_AT_LEAST)
+            limit = TIDE__RETIRED_AT_LEAST;
+    }
+    if (tree->retire.retired * TIDE__NODE_SIZE >= limit)
+        tide__retire_wait(tree);
+}
+
+static void
+edit_init(struct tide__edit *edit, struct tide *tree, enum tide__edit_kind kind, uint64_t start,
+          uint64_t last)
+{
+    edit->tree = tree;
+    edit->kind = kind;
+    edit->start = start;
+    edit->last = last;
+    edit->right = &edit->left;
+    edit->fn = NULL;
+    edit->deferred = false;
+    edit->may_dip = false;
+    edit->tally = (struct tide__tally){ 0 };
+}
+
+/* The reserve must be full before a change that may fail, so that the next unmap doesn't. */
+static bool
+fill_reserve(struct tide *tree)
+{
+    return tide__likely(tree->pool.free_count >= tree->pool.reserve) ||
+           tide__pool_fill(tree, tree->pool.reserve, true);
+}
+
+/* --------------------------------------------------------------------------------------- map -- */
+
+/* Find the leaf of the first address and, where it does not own all of the range, that of the last. */
+static void
+find_owners(struct tide__edit *edit)
+{
+    tide__path_find(edit->tree, edit->start, &edit->left);
+    if (edit->last > edit->left.last) {
+        edit->right = &edit->other;
+        tide__path_find(edit->tree, edit->last, edit->right);
+    }
+}
+
+/* The commonest map: into a fresh slot of the leaf that owns all of the range. Returns whether it
+ * could be done. */
+static bool
+map_in_place(struct tide *tree, const struct tide__site *site, const struct tide_mapping *mapping)
+{
+    uint32_t bit;
+
+    if (tide__leaf_fresh(site->leaf) == 0)
+        return false;
+    bit = tide__leaf_fill(site->leaf, mapping);
+    tide__publish_live(tide__leaf_of(site->leaf), site->live | bit);
+    tide__count_mapped(tree, mapping->start, mapping->last);
+    return true;
+}
+
+/* The next commonest: slots are used up, but not all are live. Readers are given a copy of the leaf
+ * that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or -ENOMEM. */
+static int
+map_into_copy(struct tide *tree, const struct tide__site *site, const struct tide_mapping *mapping)
+{
+    struct tide__unlinked old = { site->leaf, 1, 0 };
+    union tide__node *node;
+    tide__ref copy;
+    uint32_t bit;
+
+    if (site->live == 0 || tide__count_bits(site->live) == tide__slots_of(site->leaf))
+        return 1;
+    node = tide__pool_get(tree, tree->pool.reserve, false);
+    if (node == NULL)
+        return -ENOMEM;
+    if (!tide__retire_prepare(tree, 1, 0, tree->pool.reserve, false)) {
+        tide__pool_put(tree, node);
+        return -ENOMEM;
+    }
+    copy = tide__leaf_copy(node, site->leaf, site->live);
+    bit = tide__leaf_fill(copy, mapping);
+    tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
+    if (site->parent != 0)
+        tide__publish_child(tide__inner_of(site->parent), site->index, copy);
+    else
+        tide__publish_root(tree, copy);
+    tide__count_mapped(tree, mapping->start, mapping->last);
+    tree->retire.retired++;
+    tide__retire(tree, &old, 1, NULL, 0);
+    return 0;
+}
+
+int
+tide_map(struct tide *tree, const struct tide_mapping *mapping)
+{
+    struct tide__edit edit;
+    struct tide__site site;
+    struct tide_mapping found;
+    int error = check_mapping(tree, mapping);
+
+    if (error != 0)
+        return error;
+    begin(tree);
+    tree->survey(tree, mapping->start, mapping->last, &site);
+    if (site.overlaps != 0 || (mapping->last > site.last &&
+                               tide_first_overlap(tree, mapping->start, mapping->last, &found)))
+        return -EEXIST;
+    if (tree->max_mappings != 0 && tree->mappings >= tree->max_mappings)
+        return -ENOSPC;
+    if (!fill_reserve(tree))
+        return -ENOMEM;
+    /* Where the leaf of the first address owns all of the range, and can express it. */
+    if ((mapping->last <= site.last || tide__planted(12)) && tide__leaf_fits(site.leaf, mapping)) {
+        if (map_in_place(tree, &site, mapping))
+            return 0;
+        error = map_into_copy(tree, &site, mapping);
+        if (error <= 0)
+            return error;
+    }
+    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    edit.mapping = mapping;
+    find_owners(&edit);
+    return tide__edit_apply(&edit);
+}
+
+/* Whether a tree that is at most two mappings below its limit would pass it, when pieces are added
+ * and every mapping wholly inside the range goes. */
+static bool
+replace_passes_limit(const struct tide *tree, uint64_t start, uint64_t last)
+{
+    struct tide_iterator iterator;
+    struct tide_mapping mapping;
+    uint64_t after = tree->mappings + 1;
+
+    if (tree->max_mappings == 0 || tree->mappings + 2 <= tree->max_mappings)
+        return false;
+    tide_iterate_up(&iterator, tree, start, last);
+    while (tide_iterate_next(&iterator, &mapping)) {
+        after -= 1;
+        after += (uint64_t)(mapping.start < start) + (uint64_t)(mapping.last > last);
+        if (mapping.last >= last || after <= tree->max_mappings)
+            break;
+    }
+    return after > tree->max_mappings && after > tree->mappings;
+}
+
+static int
+replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn, void *arg,
+        bool deferred)
+{
+    struct tide__edit edit;
+    int error = check_mapping(tree, mapping);
+
+    if (error != 0)
+        return error;
+    begin(tree);
+    if (replace_passes_limit(tree, mapping->start, mapping->last))
+        return -ENOSPC;
+    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    edit.mapping = mapping;
+    edit.fn = fn;
+    edit.arg = arg;
+    edit.deferred = deferred;
+    find_owners(&edit);
+    return fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+}
+
+int
+tide_replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn, void *arg)
+{
+    return replace(tree, mapping, fn, arg, false);
+}
+
+int
+tide_replace_deferred(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn,
+                      void *arg)
+{
+    return replace(tree, mapping, fn, arg, true);
+}
+
+/* ------------------------------------------------------------------------------------- unmap -- */
+
+/* The lowest mapping that shares an address with the range, and its leaf. */
+static bool
+find_first(const struct tide *tree, uint64_t start, uint64_t last, struct tide__path *path,
+           struct tide_mapping *mapping)
+{
+    tide__path_find(tree, start, path);
+    while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping))
+        if (path->last >= last || !tide__path_next(tree, path, 0))
+            return false;
+    return mapping->start <= last;
+}
+
+/* The highest; there is one, and lowest is the leaf of the lowest. */
+static void
+find_last(const struct tide *tree, uint64_t last, struct tide__path *path,
+          struct tide_mapping *mapping)
+{
+    tide__path_find(tree, last, path);
+    while (!tide__leaf_prev(path->leaf, tide__live(path->leaf), last, mapping))
+        if (!tide__path_prev(tree, path))
+            return;
+}
+
+/* Narrow the range to what is mapped of it, and find the leaves of both ends. Returns whether
+ * anything is. low and high are the mappings at the ends, perhaps the same. */
+static bool
+find_mapped(struct tide__edit *edit, struct tide_mapping *low, struct tide_mapping *high)
+{
+    struct tide *tree = edit->tree;
+
+    if (!find_first(tree, edit->start, edit->last, &edit->left, low))
+        return false;
+    if (edit->last <= edit->left.last) {
+        tide__leaf_prev(edit->left.leaf, tide__live(edit->left.leaf), edit->last, high);
+    } else {
+        find_last(tree, edit->last, &edit->other, high);
+        if (edit->other.leaf != edit->left.leaf)
+            edit->right = &edit->other;
+    }
+    if (low->start > edit->start)
+        edit->start = low->start;
+    if (high->last < edit->last)
+        edit->last = high->last;
+    return true;
+}
+
+/* What the policy makes of a range at whose ends low and high are mapped. Returns 0 when there is
+ * something to remove, 1 when not, or an error. Only COVERED changes the range, and then the leaves at
+ * its ends must be looked for again. */
+static int
+apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t start, uint64_t last,
+             const struct tide_mapping *low, const struct tide_mapping *high)
+{
+    bool below = low->start<start, above = high->last> last;
+
+    switch (policy) {
+    case TIDE_UNMAP_SPLIT:
+        return 0;
+    case TIDE_UNMAP_WHOLE:
+        return below || above ? -EINVAL : 0;
+    case TIDE_UNMAP_EXACT:
+        return low->start == start && low->last == last ? 0 : -ENOENT;
+    case TIDE_UNMAP_COVERED:
+        if (!below && !above)
+            return 0;
+        if ((below && low->last >= last) || (above && high->start <= start))
+            return 1;
+        edit->start = below ? low->last + 1 : start;
+        edit->last = above ? high->start - 1 : last;
+        edit->right = &edit->left;
+        {
+            struct tide_mapping first, final;
+
+            return edit->start > edit->last || !find_mapped(edit, &first, &final);
+        }
+    }
+    return -EINVAL;
+}
+
+/* The commonest unmap: of one mapping that lies wholly inside the range, from a leaf that owns all of
+ * the range and keeps enough others. Any policy agrees but EXACT, which wants the same bounds. Returns
+ * whether it could be done. */
+static bool
+unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
+{
+    struct tide *tree = edit->tree;
+    struct tide_mapping mapping;
+    struct tide__site site;
+    uint32_t left;
+
+    tree->survey(tree, edit->start, edit->last, &site);
+    left = site.live & ~site.overlaps;
+    if (edit->last > site.last || site.overlaps == 0 ||
+        (site.overlaps & (site.overlaps - 1)) != 0 ||
+        (tree->height > 0 && tide__count_bits(left) <= TIDE__FEW))
+        return false;
+    tide__slot_get(site.leaf, tide__lowest_bit(site.overlaps), &mapping);
+    if (mapping.start < edit->start || mapping.last > edit->last ||
+        (policy == TIDE_UNMAP_EXACT &&
+         (mapping.start != edit->start || mapping.last != edit->last)))
+        return false;
+    tide__publish_live(tide__leaf_of(site.leaf), left);
+    edit->tally.mappings = 1;
+    tide__bytes_add(&edit->tally.bytes, mapping.start, mapping.last);
+    tide__edit_account(edit);
+    if (edit->fn != NULL) {
+        tree->busy = true;
+        edit->fn(&mapping, edit->arg);
+        tree->busy = false;
+    }
+    return true;
+}
+
+static int
+unmap(struct tide__edit *edit, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
+{
+    struct tide *tree = edit->tree;
+    struct tide_mapping low, high;
+    int error;
+
+    if (tree->busy)
+        return -EBUSY;
+    if (!range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED)
+        return -EINVAL;
+    begin(tree);
+    if (!edit->deferred && unmap_in_place(edit, policy))
+        return 0;
+    if (!find_mapped(edit, &low, &high))
+        return policy == TIDE_UNMAP_EXACT ? -ENOENT : 0;
+    error = apply_policy(edit, policy, start, last, &low, &high);
+    if (error != 0)
+        return error > 0 ? 0 : error;
+    /* Cutting one mapping in two adds one. */
+    if (policy == TIDE_UNMAP_SPLIT && low.start < start && low.last > last &&
+        tree->max_mappings != 0 && tree->mappings >= tree->max_mappings)
+        return -ENOSPC;
+    edit->may_dip = true;
+    error = tide__edit_apply(edit);
+    if (tree->pool.free_count < tree->pool.reserve)
+        tide__pool_fill(tree, tree->pool.reserve, false);
+    return error;
+}
+
+static int
+unmap_with_result(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+                  tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
+{
+    struct tide__edit edit;
+    int error;
+
+    edit_init(&edit, tree, TIDE__REMOVE, start, last);
+    edit.fn = fn;
+    edit.arg = arg;
+    edit.deferred = deferred;
+    error = unmap(&edit, start, last, policy);
+    if (result != NULL) {
+        if (error != 0)
+            edit.tally = (struct tide__tally){ 0 };
+        result->mappings = edit.tally.mappings;
+        result->splits = edit.tally.splits;
+        result->bytes = edit.tally.bytes;
+    }
+    return error;
+}
+
+int
+tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+           tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
+{
+    return unmap_with_result(tree, start, last, policy, fn, arg, result, false);
+}
+
+int
+tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+                    tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
+{
+    return unmap_with_result(tree, start, last, policy, fn, arg, result, true);
+}
+
+/* ----------------------------------------------------------------------------------- protect -- */
+
+static bool
+will_change(const struct tide_mapping *mapping, uint32_t flags)
+{
+    return (mapping->flags & ~(uint32_t)TIDE_OPAQUE) != flags;
+}
+
+/* Whether any mapping of the range has other flags; so that nothing is rebuilt for nothing. */
+static bool
+any_changes(const struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+{
+    struct tide_iterator iterator;
+    struct tide_mapping mapping;
+
+    tide_iterate_up(&iterator, tree, start, last);
+    while (tide_iterate_next(&iterator, &mapping))
+        if (will_change(&mapping, flags))
+            return true;
+    return false;
+}
+
+int
+tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+{
+    struct tide__edit edit;
+    struct tide_mapping low, high;
+    uint64_t cuts;
+
+    if (tree->busy)
+        return -EBUSY;
+    if (!range_is_good(tree, start, last) || !flags_are_good(flags) || (flags & TIDE_OPAQUE) != 0)
+        return -EINVAL;
+    begin(tree);
+    edit_init(&edit, tree, TIDE__PROTECT, start, last);
+    edit.flags = flags;
+    if (!find_mapped(&edit, &low, &high) || !any_changes(tree, start, last, flags))
+        return 0;
+    cuts = (uint64_t)(will_change(&low, flags) && low.start < start) +
+           (uint64_t)(will_change(&high, flags) && high.last > last);
+    if (cuts > 0 && tree->max_mappings != 0 && tree->mappings + cuts > tree->max_mappings)
+        return -ENOSPC;
+    return fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+}
