@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tide_check is alive: each invariant is broken behind the library's back, in a tree of several
+ * levels, and must be reported; put right again, the tree must be sound. The only test that knows the
+ * layout of nodes.
+ */
+#include "../lib/tree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+
+static void
+expect(const struct tide *tree, const char *invariant, const char *what)
+{
+    const char *reason = NULL;
+    int error = tide_check(tree, &reason);
+    bool right = invariant == NULL ? error == 0 && strcmp(reason, "sound") == 0
+                                   : error != 0 && strncmp(reason, invariant, 2) == 0;
+
+    if (!right) {
+        printf("%s: expected %s, got %d \"%s\"\n", what, invariant != NULL ? invariant : "sound",
+               error, reason);
+        failures++;
+    }
+}
+
+/* Change a word, expect a broken invariant, change it back, expect none. */
+#define BREAK(tree, lvalue, value, invariant)          \
+    do {                                               \
+        __typeof__((lvalue) + 0) kept_ = (lvalue);     \
+        (lvalue) = (value);                            \
+        expect(tree, invariant, #lvalue " = " #value); \
+        (lvalue) = kept_;                              \
+        expect(tree, NULL, #lvalue " restored");       \
+    } while (0)
+
+static struct tide *
+make_tree(void)
+{
+    struct tide_options options = tide_options_default();
+    struct tide *tree = NULL;
+
+    options.granule = 0x1000;
+    options.last = (UINT64_C(1) << 48) - 1;
+    if (tide_create(&options, &tree) != 0)
+        abort();
+    for (uint64_t page = 0; page < 1000; page++) {
+        uint64_t start = (page * 617 % 1000) << 13;
+        struct tide_mapping mapping = { start, start + 0xfff, start, TIDE_READ };
+
+        if (tide_map(tree, &mapping) != 0)
+            abort();
+    }
+    if (tree->height < 2)
+        abort();
+    return tree;
+}
+
+/* The parent of the lowest leaves, and the lowest leaf. */
+static struct tide__inner *
+lowest_inner(const struct tide *tree, tide__ref *leaf)
+{
+    tide__ref ref = tide__root(tree);
+    struct tide__inner *inner = NULL;
+
+    for (; tide__is_inner(ref); ref = tide__child_at(ref, 0))
+        inner = tide__inner_of(ref);
+    *leaf = ref;
+    return inner;
+}
+
+static void
+break_inner(struct tide *tree)
+{
+    tide__ref leaf;
+    struct tide__inner *inner = lowest_inner(tree, &leaf);
+    struct tide__inner *root = tide__inner_of(tide__root(tree));
+
+    BREAK(tree, inner->count, 0, "I1");
+    BREAK(tree, inner->count, TIDE__FANOUT + 1, "I1");
+    BREAK(tree, root->count, 1, "I1");
+    BREAK(tree, inner->child[1], tide__root(tree), "I1");
+    BREAK(tree, inner->child[1], 0, "I1");
+    BREAK(tree, inner->child[1], leaf, "I3");
+    BREAK(tree, root->child[0], leaf, "I1");
+    BREAK(tree, inner->separator[0], UINT64_MAX, "I2");
+    if (inner->count > 2)
+        BREAK(tree, inner->separator[1], inner->separator[0], "I2");
+    if (inner->count < TIDE__FANOUT)
+        BREAK(tree, inner->separator[TIDE__FANOUT - 2], 0, "I2");
+    BREAK(tree, inner->separator[0], inner->separator[0] - 0x4000, "I3");
+}
+
+static void
+break_leaf(struct tide *tree)
+{
+    tide__ref ref;
+    struct tide__compact *leaf;
+
+    lowest_inner(tree, &ref);
+    if (tide__kind_of(ref) != TIDE__COMPACT)
+        abort();
+    leaf = tide__compact_of(ref);
+    BREAK(tree, leaf->live, 0, "I1");
+    BREAK(tree, leaf->live, leaf->live & (leaf->live - 1), "I6");
+    BREAK(tree, leaf->live, UINT32_C(1) << 31, "I4");
+    BREAK(tree, leaf->used, TIDE__COMPACT_SLOTS + 1, "I4");
+    BREAK(tree, leaf->used, 0, "I4");
+    BREAK(tree, leaf->shift, 33, "I3");
+    BREAK(tree, leaf->start[0], leaf->last[0] + 1, "I3");
+    BREAK(tree, leaf->last[0], UINT32_MAX, "I3");
+    BREAK(tree, leaf->start[1], leaf->start[0], "I3");
+    BREAK(tree, leaf->access[0], 0, "I5");
+    BREAK(tree, leaf->access[0], 0x11, "I5");
+    BREAK(tree, leaf->base, leaf->base + 0x800, "I5");
+}
+
+static void
+break_counters(struct tide *tree)
+{
+    BREAK(tree, tree->first, 0x4000, "I5");
+    BREAK(tree, tree->last, 0x4fff, "I5");
+    BREAK(tree, tree->ever, false, "I7");
+    BREAK(tree, tree->ever_low, 0x4000, "I7");
+    BREAK(tree, tree->ever_high, 0x4fff, "I7");
+    BREAK(tree, tree->nodes, tree->nodes + 1, "I6");
+    BREAK(tree, tree->nodes, tree->nodes - 2, "I6");
+    BREAK(tree, tree->mappings, tree->mappings + 1, "I6");
+    BREAK(tree, tree->bytes.low, 0, "I6");
+    BREAK(tree, tree->bytes.high, 1, "I6");
+    BREAK(tree, tree->height, tree->height + 1, "I1");
+    BREAK(tree, tree->height, TIDE__MAX_HEIGHT + 1, "I1");
+    BREAK(tree, tree->pool.free_count, tree->pool.free_count + 1, "I6");
+    BREAK(tree, tree->retire.retired, 1, "I6");
+    BREAK(tree, tree->root, tide__empty_ref(), "I1");
+}
+
+int
+main(void)
+{
+    struct tide *tree = make_tree();
+
+    expect(tree, NULL, "a tree as the library makes it");
+    break_inner(tree);
+    break_leaf(tree);
+    break_counters(tree);
+    tide_destroy(tree);
+    printf("%d broken invariants were not reported\n", failures);
+    return failures != 0;
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The library keeps no state and asks nothing of the system but memory: no writable or thread-local
+# data in the archive, no undefined symbol but those of libc listed here (__cpu_model is the
+# compiler's, for choosing the lookup), and no global name without the prefix.
+set -eu
+
+archive=$1
+nm=${NM:-nm}
+fail=0
+
+complain() {
+    echo "$1:"
+    echo "$2" | sed 's/^/  /'
+    fail=1
+}
+
+# .data.rel.ro is constant once the program is relocated.
+data=$("${OBJDUMP:-objdump}" -h "$archive" | awk '$2 ~ /^\.(t?data|t?bss)(\.|$)/ &&
+    $2 !~ /^\.data\.rel\.ro/ && $3 !~ /^0+$/ { print $2, $3 }')
+[ -z "$data" ] || complain "writable data" "$data"
+
+defined=$("$nm" --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
+needed=$("$nm" --undefined-only "$archive" 2>/dev/null | awk 'NF == 2 { print $2 }' | sort -u |
+    grep -vxF "$defined" |
+    grep -vxE 'aligned_alloc|free|memcpy|memmove|memset|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_' || true)
+[ -z "$needed" ] || complain "symbols from elsewhere" "$needed"
+
+foreign=$("$nm" --extern-only --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
+    grep -v '^tide_' || true)
+[ -z "$foreign" ] || complain "global names without the prefix" "$foreign"
+
+[ "$fail" -eq 0 ] && echo "no state, no needs"
+exit "$fail"
