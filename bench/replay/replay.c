@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The replay of one trace. Only the call of the library is timed; looking at the answer is not. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "replay.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <urcu/urcu-memb.h>
+
+#include <tidemark/urcu.h>
+
+enum {
+    CHECK_EVERY = 10000, /* writes */
+    PACES = 256,         /* see pace() */
+    PACE_LOOKUPS = 64,
+    PROGRESS_EVERY = 4096, /* records between looks at the clock */
+    SPARE_PIECES = 64,     /* pieces kept beyond what an unmap can rightly remove */
+    PROGRESS_WIDTH = 40,
+};
+
+struct replay {
+    const struct trace *trace;
+    const struct history *history;
+    const struct timing *timing;
+    struct run *run;
+    struct stage stage;
+    struct readers *readers;
+    struct removal removal;
+    uint32_t write;   /* the number of the last write */
+    size_t next_life; /* of history->lives: the next to be born */
+    bool progress;
+    uint64_t progress_at; /* when it was drawn last */
+};
+
+static struct tide *
+tree_at(const struct replay *replay, uint32_t space)
+{
+    return atomic_load_explicit(&replay->stage.trees[space], memory_order_relaxed);
+}
+
+/* The tree of a space, made when the space is first named. */
+static struct tide *
+tree_of(struct replay *replay, uint32_t space)
+{
+    struct tide_options options = tide_options_default();
+    struct tide *tree = tree_at(replay, space);
+    int error;
+
+    if (tree != NULL)
+        return tree;
+    options.rcu = &tide_urcu;
+    error = tide_create(&options, &tree);
+    if (error != 0) {
+        fprintf(stderr, "tidemark-replay: tide_create: %s\n", error_name(error));
+        return NULL;
+    }
+    atomic_store_explicit(&replay->stage.trees[space], tree, memory_order_release);
+    return tree;
+}
+
+/* ------------------------------------------------------------------------------ whole trees -- */
+
+static void
+check_tree(struct replay *replay, struct tide *tree, uint32_t space)
+{
+    const char *reason = "no reason given";
+
+    replay->run->checks++;
+    if (tide_check(tree, &reason) != 0)
+        findings_add(&replay->run->findings, NULL,
+                     "tide_check after write %" PRIu32 ", domain %" PRIu64 ": %s", replay->write,
+                     replay->trace->space_domain[space], reason);
+}
+
+static void
+check_all(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->trace->space_count; i++)
+        if (tree_at(replay, i) != NULL)
+            check_tree(replay, tree_at(replay, i), i);
+}
+
+/* Walk a tree at the end and compare it with what the reference has left. */
+static void
+check_content(struct replay *replay, struct tide *tree, uint32_t space)
+{
+    const struct space *known = &replay->history->spaces[space];
+    struct tide_iterator iterator;
+    struct tide_mapping mapping;
+    uint64_t seen = 0, wanted = 0, wrong = 0;
+
+    tide_iterate_up(&iterator, tree, 0, UINT64_MAX);
+    for (uint32_t i = 0; i < known->life_count; i++) {
+        const struct life *life = &replay->history->by_place[known->first_life + i];
+
+        if (life->died != HISTORY_NEVER)
+            continue;
+        wanted++;
+        if (!tide_iterate_next(&iterator, &mapping))
+            break;
+        seen++;
+        wrong += mapping.start != life->mapping.start || mapping.last != life->mapping.last ||
+                 mapping.target != life->mapping.target || mapping.flags != life->mapping.flags;
+    }
+    while (tide_iterate_next(&iterator, &mapping) && seen <= replay->history->life_count)
+        seen++;
+    if (wrong != 0 || seen != wanted)
+        findings_add(&replay->run->findings, NULL,
+                     "domain %" PRIu64 " at the end: %" PRIu64 " mappings, expected %" PRIu64
+                     ", of them wrong %" PRIu64,
+                     replay->trace->space_domain[space], seen, wanted, wrong);
+}
+
+/* Take the watermarks of a tree that is about to go. */
+static void
+take_watermarks(struct replay *replay, struct tide *tree, uint32_t space)
+{
+    const struct space *known = &replay->history->spaces[space];
+    struct run *run = replay->run;
+    uint64_t high = 0, low = 0;
+    bool any = tide_high_watermark_ever(tree, &high);
+
+    if (tide_low_watermark_ever(tree, &low) != any || any != (known->life_count != 0) ||
+        (any && (high != known->highest || low != known->lowest)))
+        findings_add(&run->findings, NULL,
+                     "domain %" PRIu64 ": watermarks %" PRIx64 " and %" PRIx64 ", expected %" PRIx64
+                     " and %" PRIx64,
+                     replay->trace->space_domain[space], high, low, known->highest, known->lowest);
+    if (!any)
+        return;
+    if (!run->ever_mapped || high > run->highest)
+        run->highest = high;
+    if (!run->ever_mapped || low < run->lowest)
+        run->lowest = low;
+    run->ever_mapped = true;
+}
+
+static void
+take_peak(struct replay *replay)
+{
+    struct peak *peak = &replay->run->peak;
+    struct tide_statistics stats;
+
+    for (uint32_t i = 0; i < replay->trace->space_count; i++) {
+        if (tree_at(replay, i) == NULL)
+            continue;
+        tide_stats(tree_at(replay, i), &stats);
+        peak->trees++;
+        peak->mappings += stats.mappings;
+        peak->memory += stats.memory;
+        peak->retired += stats.retired_nodes * stats.node_size;
+        if (stats.height > peak->height)
+            peak->height = stats.height;
+    }
+    if (peak->mappings != replay->history->most_live)
+        findings_add(&replay->run->findings, NULL,
+                     "tide_stats after write %" PRIu32 ": %" PRIu64 " mappings, expected %" PRIu64,
+                     replay->write, peak->mappings, replay->history->most_live);
+}
+
+/* Nobody may find the tree any more, then nobody may hold it, then it goes. */
+static void
+destroy_tree(struct replay *replay, struct tide *tree, uint32_t space)
+{
+    take_watermarks(replay, tree, space);
+    check_tree(replay, tree, space);
+    atomic_store_explicit(&replay->stage.trees[space], NULL, memory_order_release);
+    urcu_memb_synchronize_rcu();
+    tide_destroy(tree);
+}
+
+/* ---------------------------------------------------------------------------------- records -- */
+
+static void
+keep_piece(const struct tide_mapping *piece, void *arg)
+{
+    struct removal *removal = arg;
+
+    if (removal->count < removal->room)
+        removal->pieces[removal->count] = *piece;
+    removal->count++;
+}
+
+/* Around each write the readers are told: it may be visible from here on, it is from there on. That
+ * who sees the write sees started is the library's promise (release, acquire), checked along. */
+static void
+write_begins(struct replay *replay)
+{
+    replay->write++;
+    atomic_store_explicit(&replay->stage.started, replay->write, memory_order_relaxed);
+}
+
+static void
+write_ends(struct replay *replay)
+{
+    atomic_store_explicit(&replay->stage.completed, replay->write, memory_order_release);
+}
+
+static void
+do_map(struct replay *replay, struct tide *tree, const struct op *op)
+{
+    const struct history *history = replay->history;
+    struct tide_mapping mapping = { op->start, op->last, op->value,
+                                    op->access == 0 ? TIDE_EXEC : op->access };
+    uint64_t begin, end;
+    bool possible;
+    int error;
+
+    write_begins(replay);
+    begin = timing_begin(replay->timing);
+    error = tide_map(tree, &mapping);
+    end = timing_end(replay->timing);
+    write_ends(replay);
+    timing_record(replay->timing, &replay->run->map, begin, end);
+    possible = replay->next_life < history->life_count &&
+               history->lives[replay->next_life].born == replay->write;
+    replay->next_life += possible;
+    verify_map(&replay->run->findings, op, error, possible);
+}
+
+/* Where the record says that every mapping touched went, ask for the bounds of those mappings. */
+static void
+widen(struct tide *tree, uint64_t *start, uint64_t *last)
+{
+    struct tide_mapping first, final;
+
+    if (!tide_first_overlap(tree, *start, *last, &first) ||
+        !tide_last_overlap(tree, *start, *last, &final))
+        return;
+    *start = first.start < *start ? first.start : *start;
+    *last = final.last > *last ? final.last : *last;
+}
+
+static void
+do_unmap(struct replay *replay, struct tide *tree, const struct op *op)
+{
+    const struct history *history = replay->history;
+    struct removal *removal = &replay->removal;
+    uint64_t start = op->start, last = op->last, begin, end;
+    uint32_t from;
+
+    if (op->kind == OP_UNMAP_ANY)
+        widen(tree, &start, &last);
+    removal->count = 0;
+    write_begins(replay);
+    begin = timing_begin(replay->timing);
+    removal->error =
+        tide_unmap(tree, start, last, TIDE_UNMAP_WHOLE, keep_piece, removal, &removal->result);
+    end = timing_end(replay->timing);
+    write_ends(replay);
+    if (op->kind != OP_DESTROY)
+        timing_record(replay->timing, &replay->run->unmap, begin, end);
+    from = history->deaths_end[replay->write - 1];
+    verify_removal(&replay->run->findings, history, op, removal, history->deaths + from,
+                   history->deaths_end[replay->write] - from);
+}
+
+static void
+do_destroy(struct replay *replay, struct tide *tree, const struct op *op)
+{
+    do_unmap(replay, tree, op);
+    destroy_tree(replay, tree, op->space);
+    replay->run->destroyed++;
+}
+
+static void
+do_translate(struct replay *replay, struct tide *tree, const struct op *op)
+{
+    struct tide_mapping mapping = { 0 };
+    uint64_t begin, end;
+    bool found;
+
+    if (op->answer == ANSWER_BYPASS)
+        return;
+    begin = timing_begin(replay->timing);
+    found = tide_lookup(tree, op->start, &mapping);
+    end = timing_end(replay->timing);
+    timing_record(replay->timing, &replay->run->translate, begin, end);
+    verify_translate(&replay->run->findings, op, found, &mapping);
+}
+
+static void
+do_find(struct replay *replay, struct tide *tree, const struct op *op)
+{
+    struct tide_mapping mapping = { 0 };
+    uint64_t begin, end;
+    bool found;
+
+    begin = timing_begin(replay->timing);
+    found = tide_first_overlap(tree, op->start, op->last, &mapping);
+    end = timing_end(replay->timing);
+    timing_record(replay->timing, &replay->run->find, begin, end);
+    verify_find(&replay->run->findings, op, found, &mapping);
+}
+
+static bool
+do_record(struct replay *replay, const struct op *op)
+{
+    struct tide *tree = tree_of(replay, op->space);
+
+    if (tree == NULL)
+        return false;
+    switch ((enum op_kind)op->kind) {
+    case OP_MAP:
+        do_map(replay, tree, op);
+        break;
+    case OP_UNMAP_ONE:
+    case OP_UNMAP_SET:
+    case OP_UNMAP_ANY:
+        do_unmap(replay, tree, op);
+        break;
+    case OP_DESTROY:
+        do_destroy(replay, tree, op);
+        break;
+    case OP_TRANSLATE:
+        do_translate(replay, tree, op);
+        break;
+    case OP_FIND:
+        do_find(replay, tree, op);
+        break;
+    }
+    if (op_is_write(op) && replay->write % CHECK_EVERY == 0)
+        check_all(replay);
+    if (op_is_write(op) && replay->write == replay->history->most_live_at)
+        take_peak(replay);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------- the run -- */
+
+static void
+draw_progress(struct replay *replay, size_t done)
+{
+    uint64_t now = timing_now_ns();
+    size_t count = replay->trace->op_count;
+    int filled = (int)(done * PROGRESS_WIDTH / (count == 0 ? 1 : count));
+
+    if (!replay->progress || now - replay->progress_at < 50000000)
+        return;
+    replay->progress_at = now;
+    fprintf(stderr, "\r  [%.*s%*s] %3d %%", filled, "########################################",
+            PROGRESS_WIDTH - filled, "", (int)(done * 100 / (count == 0 ? 1 : count)));
+    fflush(stderr);
+}
+
+/* A short trace would be over before the readers had read much of it. So the writer waits, at
+ * moments spread over the trace, until every reader has done some more. */
+static void
+pace(const struct replay *replay)
+{
+    uint32_t every = replay->history->write_count / PACES + 1;
+
+    if (replay->write % every == 0)
+        readers_await(replay->readers, PACE_LOOKUPS);
+}
+
+static bool
+replay_all(struct replay *replay)
+{
+    const struct trace *trace = replay->trace;
+    bool good = true;
+
+    for (size_t i = 0; i < trace->op_count && good; i++) {
+        atomic_store_explicit(&replay->stage.position, (uint32_t)i, memory_order_relaxed);
+        good = do_record(replay, &trace->ops[i]);
+        if (op_is_write(&trace->ops[i]))
+            pace(replay);
+        if (i % PROGRESS_EVERY == 0)
+            draw_progress(replay, i);
+    }
+    if (replay->progress)
+        fprintf(stderr, "\r%*s\r", PROGRESS_WIDTH + 12, "");
+    return good;
+}
+
+/* What is left is checked, compared, and taken down. */
+static void
+finish(struct replay *replay, bool good)
+{
+    for (uint32_t i = 0; i < replay->trace->space_count; i++) {
+        struct tide *tree = tree_at(replay, i);
+
+        if (tree == NULL)
+            continue;
+        if (good)
+            check_content(replay, tree, i);
+        destroy_tree(replay, tree, i);
+    }
+}
+
+static void
+add_wrong_reads(struct run *run, const struct trace *trace)
+{
+    for (unsigned i = 0; i < run->reader_count; i++) {
+        const struct reader_result *reader = &run->readers[i];
+
+        run->reader_wrong += reader->wrong;
+        for (unsigned k = 0; k < READER_KEEPS && k < reader->wrong; k++) {
+            const struct wrong_answer *answer = &reader->kept[k];
+            char got[96] = "nothing";
+
+            if (answer->found)
+                snprintf(got, sizeof(got),
+                         "[%" PRIx64 ", %" PRIx64 "] -> %" PRIx64 " flags %" PRIx32,
+                         answer->mapping.start, answer->mapping.last, answer->mapping.target,
+                         answer->mapping.flags);
+            findings_add(&run->findings, NULL,
+                         "reader %u: domain %" PRIu64 " address %" PRIx64
+                         ": found %s, true at no moment from write %" PRIu32 " to %" PRIu32,
+                         i, trace->space_domain[answer->space], answer->address, got, answer->from,
+                         answer->to);
+        }
+        /* Those that were not kept count as well. */
+        if (reader->wrong > READER_KEEPS)
+            run->findings.count += reader->wrong - READER_KEEPS;
+    }
+}
+
+static bool
+prepare(struct replay *replay, unsigned readers)
+{
+    size_t spaces = replay->trace->space_count;
+    struct run *run = replay->run;
+
+    replay->removal.room = replay->history->most_removed + SPARE_PIECES;
+    replay->removal.pieces = calloc((size_t)replay->removal.room, sizeof(*replay->removal.pieces));
+    replay->stage.trees = calloc(spaces + 1, sizeof(*replay->stage.trees));
+    run->readers = calloc((size_t)readers + 1, sizeof(*run->readers));
+    run->reader_count = readers;
+    if (replay->removal.pieces != NULL && replay->stage.trees != NULL && run->readers != NULL)
+        return true;
+    fprintf(stderr, "tidemark-replay: out of memory\n");
+    return false;
+}
+
+bool
+replay_run(struct run *run, const struct trace *trace, const struct history *history,
+           const struct timing *timing, unsigned readers, bool progress)
+{
+    struct replay replay = { .trace = trace,
+                             .history = history,
+                             .timing = timing,
+                             .run = run,
+                             .stage = { .trace = trace, .history = history },
+                             .progress = progress };
+    bool good = false;
+
+    *run = (struct run){ .findings = { .trace = trace } };
+    if (prepare(&replay, readers)) {
+        urcu_memb_register_thread();
+        replay.readers = readers_start(&replay.stage, readers);
+        if (replay.readers == NULL) {
+            fprintf(stderr, "tidemark-replay: cannot start %u readers\n", readers);
+        } else {
+            run->ns = timing_now_ns();
+            good = replay_all(&replay);
+            run->ns = timing_now_ns() - run->ns;
+            readers_stop(replay.readers, run->readers);
+            finish(&replay, good);
+            add_wrong_reads(run, trace);
+        }
+        urcu_memb_unregister_thread();
+    }
+    free(replay.removal.pieces);
+    free(replay.stage.trees);
+    return good;
+}
+
+void
+run_free(struct run *run)
+{
+    free(run->readers);
+    run->readers = NULL;
+}

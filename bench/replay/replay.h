@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The writer: replays one trace against Tidemark, one tree for each domain, and checks and times
+ * every answer. */
+#ifndef REPLAY_REPLAY_H
+#define REPLAY_REPLAY_H
+
+#include "readers.h"
+#include "timing.h"
+#include "verify.h"
+
+/* The trees at the moment of most live mappings. */
+struct peak {
+    uint64_t mappings, memory, retired, trees, height;
+};
+
+struct run {
+    struct findings findings;
+    struct histogram map, unmap, translate, find;
+    uint64_t ns; /* of the replay, checks and all */
+    struct peak peak;
+    bool ever_mapped;
+    uint64_t highest, lowest; /* addresses ever mapped, in all trees */
+    uint64_t checks;          /* calls of tide_check */
+    uint64_t destroyed;       /* trees */
+    unsigned reader_count;
+    struct reader_result *readers;
+    uint64_t reader_wrong;
+};
+
+/* False: it could not be carried out, and standard error says why. Wrong answers are findings. */
+bool replay_run(struct run *run, const struct trace *trace, const struct history *history,
+                const struct timing *timing, unsigned readers, bool progress);
+void run_free(struct run *run);
+
+#endif

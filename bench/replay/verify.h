@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Comparing what the table answered with what the trace recorded, and keeping what differs. */
+#ifndef REPLAY_VERIFY_H
+#define REPLAY_VERIFY_H
+
+#include "history.h"
+
+enum { FINDINGS_KEPT = 10, FINDING_LENGTH = 320 };
+
+struct findings {
+    const struct trace *trace;
+    uint64_t count;
+    unsigned kept;
+    char text[FINDINGS_KEPT][FINDING_LENGTH]; /* the first ones */
+};
+
+/* What one unmap said: its return value, its result, and its pieces as the callback got them. count
+ * may pass room; what did not fit was not kept. */
+struct removal {
+    int error;
+    struct tide_unmap_result result;
+    struct tide_mapping *pieces;
+    uint64_t count, room;
+};
+
+/* Note a mismatch at a record, or of the run as a whole where op is NULL. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+void
+findings_add(struct findings *findings, const struct op *op, const char *format, ...);
+
+/* "EEXIST" for -EEXIST, "success" for 0. */
+const char *error_name(int error);
+
+void verify_map(struct findings *findings, const struct op *op, int error, bool possible);
+void verify_translate(struct findings *findings, const struct op *op, bool found,
+                      const struct tide_mapping *mapping);
+void verify_find(struct findings *findings, const struct op *op, bool found,
+                 const struct tide_mapping *mapping);
+
+/* expected and count: the indices into lives of what the reference model removed. */
+void verify_removal(struct findings *findings, const struct history *history, const struct op *op,
+                    const struct removal *removal, const uint32_t *expected, size_t count);
+
+#endif
