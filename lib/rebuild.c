@@ -90,20 +90,17 @@ merge_leaf(struct tide__rebuild *rebuild, int side, struct remains *remains)
     const struct tide__step *step = side < 0 ? &edit->left.level[1] : &edit->right->level[1];
     unsigned index = side < 0 ? --rebuild->low : ++rebuild->high;
     tide__ref leaf = tide__child_at(step->ref, index);
+    struct remains run = *remains;
 
     unlink_one(rebuild, leaf);
-    if (side < 0) {
-        struct remains both = { .count = 0 };
-
-        gather_leaf(edit, leaf, &both);
-        memcpy(&both.mapping[both.count], remains->mapping,
-               remains->count * sizeof(*remains->mapping));
-        both.count += remains->count;
-        *remains = both;
-        return edit->right->last;
-    }
+    if (side < 0)
+        remains->count = 0;
     gather_leaf(edit, leaf, remains);
-    return tide__child_last(step->ref, index, step->last);
+    if (side > 0)
+        return tide__child_last(step->ref, index, step->last);
+    memcpy(&remains->mapping[remains->count], run.mapping, run.count * sizeof(*run.mapping));
+    remains->count += run.count;
+    return edit->right->last;
 }
 
 static bool
@@ -154,13 +151,21 @@ protect_leaves(struct tide__rebuild *rebuild)
 
 /* -------------------------------------------------------------------------------- inner nodes -- */
 
+/* Put children of a node into the list: before what is there, or after it. */
 static void
-list_children(struct tide__rebuild *rebuild, tide__ref ref, uint64_t last, unsigned from,
-              unsigned to)
+list_children(struct tide__rebuild *rebuild, bool before, const struct tide__step *parent,
+              unsigned from, unsigned to)
 {
-    for (unsigned i = from; i < to; i++)
-        rebuild->list[rebuild->list_count++] =
-            (struct tide__unit){ tide__child_at(ref, i), tide__child_last(ref, i, last) };
+    struct tide__unit *unit = &rebuild->list[before ? 0 : rebuild->list_count];
+
+    if (from >= to)
+        return;
+    if (before)
+        memmove(unit + (to - from), unit, rebuild->list_count * sizeof(*unit));
+    for (unsigned i = from; i < to; i++, unit++)
+        *unit = (struct tide__unit){ tide__child_at(parent->ref, i),
+                                     tide__child_last(parent->ref, i, parent->last) };
+    rebuild->list_count += to - from;
 }
 
 /* The nodes of a level that the run lies under go, with the subtrees between its two ends, unless
@@ -190,47 +195,37 @@ unlink_level(struct tide__rebuild *rebuild, unsigned level)
     }
 }
 
-/* Take in the children of a neighbour, on the level above which the run is low to high, when there
- * are too few. */
+/* Add the children of a neighbour, one of the parent's, to the list. Returns whether they fit. */
+static bool
+take_neighbour(struct tide__rebuild *rebuild, bool before, const struct tide__step *parent,
+               unsigned index)
+{
+    struct tide__step neighbour = { tide__child_at(parent->ref, index), 0,
+                                    tide__child_last(parent->ref, index, parent->last) };
+    unsigned count = (unsigned)tide__inner_of(neighbour.ref)->count;
+
+    if (rebuild->list_count + count > TIDE__FANOUT)
+        return false;
+    list_children(rebuild, before, &neighbour, 0, count);
+    unlink_one(rebuild, neighbour.ref);
+    return true;
+}
+
+/* Where too few children are listed for a node of this level, take in those of a neighbour. */
 static void
 merge_inner(struct tide__rebuild *rebuild, unsigned level)
 {
     const struct tide__edit *edit = rebuild->edit;
     const struct tide__step *left = &edit->left.level[level + 1];
     const struct tide__step *right = &edit->right->level[level + 1];
-    tide__ref ref;
-    size_t count;
 
     if (rebuild->list_count == 0 || rebuild->list_count >= FEW_CHILDREN)
         return;
-    if (rebuild->low > 0) {
-        ref = tide__child_at(left->ref, rebuild->low - 1);
-        count = tide__inner_of(ref)->count;
-        if (rebuild->list_count + count <= TIDE__FANOUT) {
-            struct tide__unit kept[FEW_CHILDREN];
-            size_t kept_count = rebuild->list_count;
-
-            memcpy(kept, rebuild->list, kept_count * sizeof(*kept));
-            rebuild->list_count = 0;
-            rebuild->low--;
-            list_children(rebuild, ref, tide__child_last(left->ref, rebuild->low, left->last), 0,
-                          (unsigned)count);
-            memcpy(&rebuild->list[rebuild->list_count], kept, kept_count * sizeof(*kept));
-            rebuild->list_count += kept_count;
-            unlink_one(rebuild, ref);
-            return;
-        }
-    }
-    if (rebuild->high + 1 < tide__inner_of(right->ref)->count) {
-        ref = tide__child_at(right->ref, rebuild->high + 1);
-        count = tide__inner_of(ref)->count;
-        if (rebuild->list_count + count <= TIDE__FANOUT) {
-            rebuild->high++;
-            list_children(rebuild, ref, tide__child_last(right->ref, rebuild->high, right->last), 0,
-                          (unsigned)count);
-            unlink_one(rebuild, ref);
-        }
-    }
+    if (rebuild->low > 0 && take_neighbour(rebuild, true, left, rebuild->low - 1))
+        rebuild->low--;
+    else if (rebuild->high + 1 < tide__inner_of(right->ref)->count &&
+             take_neighbour(rebuild, false, right, rebuild->high + 1))
+        rebuild->high++;
 }
 
 /* The list of children of a level, from the units below it. */
@@ -240,12 +235,10 @@ list_level(struct tide__rebuild *rebuild, unsigned level)
     const struct tide__edit *edit = rebuild->edit;
     const struct tide__step *left = &edit->left.level[level], *right = &edit->right->level[level];
 
-    rebuild->list_count = 0;
-    list_children(rebuild, left->ref, left->last, 0, rebuild->low);
-    memcpy(&rebuild->list[rebuild->list_count], rebuild->units,
-           rebuild->unit_count * sizeof(*rebuild->units));
-    rebuild->list_count += rebuild->unit_count;
-    list_children(rebuild, right->ref, right->last, rebuild->high + 1,
+    memcpy(rebuild->list, rebuild->units, rebuild->unit_count * sizeof(*rebuild->units));
+    rebuild->list_count = rebuild->unit_count;
+    list_children(rebuild, true, left, 0, rebuild->low);
+    list_children(rebuild, false, right, rebuild->high + 1,
                   (unsigned)tide__inner_of(right->ref)->count);
     /* Where the run's end is gone, what is before it owns its addresses now: they are all unmapped. */
     if (rebuild->list_count > 0)
