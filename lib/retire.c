@@ -101,7 +101,10 @@ make_calls(const struct tide__batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++)
         if ((batch->item[i].word & TIDE__KIND_MASK) == IS_NOTICE) {
-            make_call((const struct tide__notice *)(const void *)&batch->item[i + 1]);
+            struct tide__notice notice;
+
+            memcpy(&notice, &batch->item[i + 1], sizeof(notice));
+            make_call(&notice);
             i += NOTICE_ITEMS - 1;
         }
 }
