@@ -387,7 +387,7 @@ main(int argc, char **argv)
     const uint64_t bases[] = { 0, UINT64_MAX - (SPACE - 1) };
     const char *only;
     uint64_t more;
-    bool full;
+    bool full, any = false;
 
     program_usage(argc, argv, "--state NAME --random STATES --long");
     only = program_word(argc, argv, "--state", NULL);
@@ -406,10 +406,15 @@ main(int argc, char **argv)
         if (only != NULL && strcmp(only, state.name) != 0) {
             continue;
         }
+        any = true;
         for (size_t j = 0; j < 2; j++) {
             tried += try_state(&state, bases[j], full);
         }
         printf("%-18s %9" PRIu64 " writes\n", state.name, tried);
+    }
+    if (!any) {
+        fprintf(stderr, "no state %s\n", only);
+        return 2;
     }
     return 0;
 }
