@@ -271,8 +271,9 @@ int tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
  * may be freed or unpinned. Pieces of one call come in ascending order; calls come in the order
  * in which the RCU ends their grace periods.
  * fn runs where the RCU runs deferred calls (for liburcu: its call_rcu thread), possibly before this
- * function returns; without an RCU, before it returns. There, it must not call any function on this
- * tree. tide_barrier waits for it. No memory is needed to remember the pieces. */
+ * function returns; without an RCU, before it returns. It may ask questions of the tree as a Reader; it
+ * must not write to it, nor wait for a lock that the writer holds while it writes, for the writer may
+ * be waiting for fn. tide_barrier waits for it. No memory is needed to remember the pieces. */
 int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
                         enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
                         struct tide_unmap_result *result);
