@@ -28,13 +28,15 @@ expect(const struct tide *tree, const char *invariant, const char *what)
 }
 
 /* Change a word, expect a broken invariant, change it back, expect none. */
-#define BREAK(tree, lvalue, value, invariant)          \
-    do {                                               \
-        __typeof__((lvalue) + 0) kept_ = (lvalue);     \
-        (lvalue) = (value);                            \
-        expect(tree, invariant, #lvalue " = " #value); \
-        (lvalue) = kept_;                              \
-        expect(tree, NULL, #lvalue " restored");       \
+#define BREAK(tree, lvalue, value, invariant)            \
+    do {                                                 \
+        unsigned char kept_[sizeof(lvalue)];             \
+                                                         \
+        memcpy(kept_, (void *)&(lvalue), sizeof(kept_)); \
+        (lvalue) = (value);                              \
+        expect(tree, invariant, #lvalue " = " #value);   \
+        memcpy((void *)&(lvalue), kept_, sizeof(kept_)); \
+        expect(tree, NULL, #lvalue " restored");         \
     } while (0)
 
 static struct tide *
