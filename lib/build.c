@@ -7,18 +7,21 @@
 #include "leaf.h"
 #include "pool.h"
 
+#define MOST_BEHIND ((size_t)TIDE__FANOUT * 3 / 4)
+
 static union tide__node *
 new_node(struct tide__rebuild *rebuild)
 {
     struct tide *tree = rebuild->edit->tree;
-    union tide__node *node = tide__pool_get(tree, tree->pool.reserve, rebuild->edit->may_dip);
+    union tide__node *node = tide__pool_get(tree, rebuild->edit->floor);
 
     if (node != NULL)
         rebuild->built[rebuild->built_count++] = node;
     return node;
 }
 
-/* The number of mappings of each leaf that these are spread over, as few leaves as can hold them. */
+/* The number of mappings of each leaf that these are spread over, as few leaves as can hold
+ * them. */
 static size_t
 leaf_share(const struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count)
 {
@@ -83,10 +86,14 @@ inner_share(const struct tide__rebuild *rebuild, size_t count)
 {
     size_t nodes = (count + TIDE__FANOUT - 1) / TIDE__FANOUT;
 
+    /* Three quarters behind a run in order, not all: a node that is left full is split again by the
+     * next child, and the height of a tree rests on splits being rare (docs/design.md). */
+    size_t larger = count - TIDE__FANOUT > MOST_BEHIND ? count - TIDE__FANOUT : MOST_BEHIND;
+
     if (nodes == 2 && rebuild->split == TIDE__ASCENDING)
-        return count - TIDE__FANOUT >= 2 ? TIDE__FANOUT : TIDE__FANOUT - 1;
+        return larger;
     if (nodes == 2 && rebuild->split == TIDE__DESCENDING)
-        return count - TIDE__FANOUT >= 2 ? count - TIDE__FANOUT : 2;
+        return count - larger;
     return (count + nodes - 1) / nodes;
 }
 

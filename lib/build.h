@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A rebuild under way, and the making of its new nodes: how full they are, and where what is too full
- * is split. Nothing here can be seen by readers.
+ * A rebuild under way, and the making of its new nodes: how full they are, and where what is too
+ * full is split. Nothing here can be seen by readers.
  */
 #ifndef TIDE_LIB_BUILD_H
 #define TIDE_LIB_BUILD_H
@@ -18,8 +18,8 @@ struct tide__unit {
     uint64_t last;
 };
 
-/* How a node that is too full is split: in halves; or, in the midst of a run of mappings that come in
- * order, leaving a full node behind. */
+/* How a node that is too full is split: in halves; or, in the midst of a run of mappings that
+ * come in order, leaving a full node behind. */
 enum tide__split { TIDE__HALVES, TIDE__ASCENDING, TIDE__DESCENDING };
 
 struct tide__rebuild {

@@ -27,14 +27,12 @@ static bool
 check_mapping(struct check *check, const struct tide_mapping *mapping)
 {
     const struct tide *tree = check->tree;
-    uint64_t below_granule = (UINT64_C(1) << tree->granule_shift) - 1;
 
-    if ((mapping->flags & TIDE_FLAGS_ACCESS) == 0 ||
-        (mapping->flags & ~(TIDE_FLAGS_ACCESS | TIDE_OPAQUE | TIDE_FLAGS_CALLER)) != 0)
+    if (!tide__flags_are_good(mapping->flags))
         return fail(check, "I5: bad flags in a live slot");
     if (mapping->start < tree->first || mapping->last > tree->last)
         return fail(check, "I5: a mapping outside the aperture");
-    if (((mapping->start | (mapping->last + 1)) & below_granule) != 0)
+    if (!tide__is_on_granule(mapping->start, mapping->last, tree->granule_shift))
         return fail(check, "I5: a mapping off the granule");
     if (!tree->ever || mapping->start < tree->ever_low || mapping->last > tree->ever_high)
         return fail(check, "I7: a mapping beyond the watermarks ever");

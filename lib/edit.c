@@ -14,12 +14,6 @@
 /* A merged leaf keeps room. */
 #define MERGED_MOST (TIDE__COMPACT_SLOTS * 3 / 4)
 
-static uint32_t
-protected_flags(const struct tide__edit *edit, const struct tide_mapping *mapping)
-{
-    return edit->flags | (mapping->flags & TIDE_OPAQUE);
-}
-
 unsigned
 tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
                   struct tide_mapping pieces[3], bool *unchanged)
@@ -27,7 +21,8 @@ tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
     unsigned count = 0;
 
     *unchanged = !tide__overlaps(mapping, edit->start, edit->last) ||
-                 (edit->kind == TIDE__PROTECT && mapping->flags == protected_flags(edit, mapping));
+                 (edit->kind == TIDE__PROTECT &&
+                  mapping->flags == tide__protected_flags(mapping, edit->flags));
     if (*unchanged) {
         pieces[0] = *mapping;
         return 1;
@@ -36,7 +31,7 @@ tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
         pieces[count++] = tide__clip(mapping, mapping->start, edit->start - 1);
     if (edit->kind == TIDE__PROTECT) {
         pieces[count] = tide__clip(mapping, edit->start, edit->last);
-        pieces[count++].flags = protected_flags(edit, mapping);
+        pieces[count++].flags = tide__protected_flags(mapping, edit->flags);
     }
     if (mapping->last > edit->last)
         pieces[count++] = tide__clip(mapping, edit->last + 1, mapping->last);
@@ -171,7 +166,7 @@ apply_in_place(struct tide__edit *edit, const struct in_place *change)
 
         tide__slot_get(leaf, tide__lowest_bit(change->gone), &mapping);
         notice.piece = tide__clip(&mapping, edit->start, edit->last);
-        if (!tide__retire_prepare(tree, 0, 1, tree->pool.reserve, edit->may_dip))
+        if (!tide__retire_prepare(tree, 0, 1, edit->floor))
             return -ENOMEM;
     }
     for (unsigned i = 0; i < change->fresh_count; i++)

@@ -57,13 +57,20 @@ struct tide__edit {
     void *arg;
     bool deferred;
 
-    bool may_dip; /* into the reserve: unmap */
+    uint64_t floor; /* how far it may go into the reserve */
     struct tide__tally tally;
 };
 
 /* Do it. Returns 0 or -ENOMEM, and then nothing has changed. Counters of the tree are updated,
  * callbacks are made and what was unlinked is retired. */
 int tide__edit_apply(struct tide__edit *edit);
+
+/* The flags that a mapping has after a protect. */
+static inline uint32_t
+tide__protected_flags(const struct tide_mapping *mapping, uint32_t flags)
+{
+    return flags | (mapping->flags & TIDE_OPAQUE);
+}
 
 /* What becomes of one mapping: unchanged is true, or it is replaced by up to three pieces, and
  * accounted for. Returns their number. */

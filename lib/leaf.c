@@ -4,7 +4,8 @@
  */
 #include "leaf.h"
 
-/* Granule that a compact leaf prefers: pages, so that a leaf of large pages takes small ones too. */
+/* Granule that a compact leaf prefers: pages, so that a leaf of large pages takes small ones
+ * too. */
 #define PREFERRED_SHIFT 12
 
 /* ---------------------------------------------------------------------------------- in order -- */
@@ -60,16 +61,17 @@ tide__leaf_prev(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapp
     return found;
 }
 
-/* ---------------------------------------------------------------------------------- filling -- */
+/* ----------------------------------------------------------------------------------- filling -- */
 
-/* A compact leaf counts granules of 1 << shift bytes from base: offsets 0 to UINT32_MAX. The window
- * never passes the end of the address space, so that an address below base has an offset above it. */
+/* A compact leaf counts granules of 1 << shift bytes from base: offsets 0 to UINT32_MAX. The
+ * window never passes the end of the address space, so that an address below base has an offset
+ * above it. */
 struct frame {
     uint64_t base;
     unsigned shift;
 };
 
-/* The bits that are zero in start and in last + 1 of every mapping so far. */
+/* Ends in as many zero bits as the coarsest granule that both bounds are on has. */
 static uint64_t
 bound_bits(const struct tide_mapping *mapping)
 {
@@ -167,7 +169,7 @@ tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
     return UINT32_C(1) << slot;
 }
 
-/* --------------------------------------------------------------------------------- building -- */
+/* ---------------------------------------------------------------------------------- building -- */
 
 bool
 tide__leaf_holds(const struct tide_mapping *mappings, size_t count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Leaves, as the writer and the ordered questions see them: their mappings in order, filling a fresh
- * slot, and building new leaves from a sorted list of mappings.
+ * Leaves, as the writer and the ordered questions see them: their mappings in order, filling a
+ * fresh slot, and building new leaves from a sorted list of mappings.
  */
 #ifndef TIDE_LIB_LEAF_H
 #define TIDE_LIB_LEAF_H
@@ -11,7 +11,8 @@
 /* The mappings of the live slots, in ascending order. Returns their number. */
 unsigned tide__leaf_sorted(tide__ref ref, uint32_t live, struct tide_mapping *mappings);
 
-/* The lowest mapping with last >= address, or the highest with start <= address, of the live slots. */
+/* The lowest mapping with last >= address, or the highest with start <= address, of the live
+ * slots. */
 bool tide__leaf_next(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping);
 bool tide__leaf_prev(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping);
 

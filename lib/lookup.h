@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The descents that are worth an instruction set of their own, written once and compiled for one by
- * each file that includes this: point lookups, and the survey with which a write begins. The tree calls
- * the versions chosen for the machine when it was made.
+ * each file that includes this: point lookups, and the survey with which a write begins. The tree
+ * calls the versions chosen for the machine when it was made.
  */
 #ifndef TIDE_LIB_LOOKUP_H
 #define TIDE_LIB_LOOKUP_H

@@ -18,7 +18,7 @@
  *       UINT64_MAX. They never change while the node can be reached.
  *   I3  A live slot lies wholly inside the addresses that its leaf owns: no mapping straddles a
  *       separator. Live slots do not overlap, and start <= last.
- *   I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
+ * I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
  *       Live slots are a subset of the used ones.
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
@@ -46,10 +46,10 @@
 #define TIDE__FANOUT        16
 #define TIDE__COMPACT_SLOTS 12
 #define TIDE__PLAIN_SLOTS   8
-#define TIDE__MAX_HEIGHT    24
+#define TIDE__MAX_HEIGHT    28
 #endif
-/* A node splits into halves only when it is full, so a level more takes FANOUT / 2 times as many
- * operations as the level before: 8^24 is beyond 2^64. docs/design.md has the argument. */
+/* A split leaves room for five children or more, so a level more takes five times as many
+ * operations as the level before: 5^28 is beyond 2^64. docs/design.md has the argument. */
 
 #define TIDE__LINE 64 /* alignment of nodes, and what a prefetch fetches */
 
@@ -122,7 +122,21 @@ static_assert(TIDE__COMPACT_SLOTS <= 16 && TIDE__PLAIN_SLOTS <= TIDE__COMPACT_SL
 
 #define TIDE__NODE_SIZE ((sizeof(union tide__node) + TIDE__LINE - 1) / TIDE__LINE * TIDE__LINE)
 
-/* ------------------------------------------------------------------------------- references -- */
+/* What every mapping in a tree has: see I5. */
+static inline bool
+tide__flags_are_good(uint32_t flags)
+{
+    return (flags & TIDE_FLAGS_ACCESS) != 0 &&
+           (flags & ~(TIDE_FLAGS_ACCESS | TIDE_OPAQUE | TIDE_FLAGS_CALLER)) == 0;
+}
+
+static inline bool
+tide__is_on_granule(uint64_t start, uint64_t last, unsigned granule_shift)
+{
+    return ((start | (last + 1)) & ((UINT64_C(1) << granule_shift) - 1)) == 0;
+}
+
+/* -------------------------------------------------------------------------------- references -- */
 
 static inline enum tide__kind
 tide__kind_of(tide__ref ref)
@@ -167,8 +181,8 @@ tide__is_inner(tide__ref ref)
     return tide__kind_of(ref) == TIDE__INNER;
 }
 
-/* The half of a node that is needed last: child pointers, targets. The search of the first half, which
- * comes at once, fetches that. The kind in the low bits does not lead to another line. */
+/* The half of a node that is needed last: child pointers, targets. The search of the first half,
+ * which comes at once, fetches that. The kind in the low bits does not lead to another line. */
 static tide__always_inline void
 tide__prefetch_rest(tide__ref ref)
 {
@@ -195,7 +209,7 @@ tide__empty_ref(void)
     return (tide__ref)&tide__empty | TIDE__COMPACT;
 }
 
-/* -------------------------------------------------------------------------------- mappings -- */
+/* ---------------------------------------------------------------------------------- mappings -- */
 
 static inline bool
 tide__overlaps(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
@@ -219,7 +233,7 @@ tide__clip(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
     return piece;
 }
 
-/* ------------------------------------------------------------------- what readers load -- */
+/* ------------------------------------------------------------------------- what readers load -- */
 
 /* The acquiring loads; where they are called, a comment tells what for. */
 static inline uint32_t
@@ -249,7 +263,7 @@ tide__child_at(tide__ref ref, unsigned index)
     return tide__ref_load_relaxed(&tide__inner_of(ref)->child[index]);
 }
 
-/* ------------------------------------------------------------------------------------ slots -- */
+/* ------------------------------------------------------------------------------------- slots -- */
 
 static inline unsigned
 tide__slots_of(tide__ref ref)

@@ -51,8 +51,8 @@ tide__path_find(const struct tide *tree, uint64_t address, struct tide__path *pa
     tide__path_down(path, tree->height, tide__root(tree), UINT64_MAX, address);
 }
 
-/* Go on to the next node of a level, 0 for the leaves, and down from there along its lowest children.
- * Returns whether there is one. */
+/* Go on to the next node of a level, 0 for the leaves, and down from there along its lowest
+ * children. Returns whether there is one. */
 static inline bool
 tide__path_next(const struct tide *tree, struct tide__path *path, unsigned level)
 {

@@ -51,22 +51,19 @@ release(struct tide__pool *pool, union tide__node *node)
 }
 
 union tide__node *
-tide__pool_get(struct tide *tree, uint64_t keep, bool may_dip)
+tide__pool_get(struct tide *tree, uint64_t floor)
 {
     struct tide__pool *pool = &tree->pool;
     union tide__node *node;
 
-    if (pool->free_count > keep)
+    if (pool->free_count > pool->reserve)
         return pop(pool);
     node = allocate(pool);
     if (node != NULL)
         return node;
-    if (may_dip && pool->free_count > 0)
-        return pop(pool);
-    tide__retire_wait(tree);
-    if (pool->free_count > (may_dip ? 0 : keep))
-        return pop(pool);
-    return NULL;
+    if (pool->free_count <= floor)
+        tide__retire_wait(tree);
+    return pool->free_count > floor ? pop(pool) : NULL;
 }
 
 void
@@ -96,14 +93,26 @@ tide__pool_fill(struct tide *tree, uint64_t count, bool wait)
     return true;
 }
 
+static uint64_t
+batches_for(const struct tide *tree, uint64_t levels)
+{
+    return tree->retire.has_rcu ? tide__retire_batches(4 * levels) : 0;
+}
+
+uint64_t
+tide__pool_removal_reserve(const struct tide *tree, unsigned height)
+{
+    uint64_t levels = (uint64_t)height + 1;
+
+    return 2 * levels + batches_for(tree, levels);
+}
+
 uint64_t
 tide__pool_reserve(const struct tide *tree, unsigned height)
 {
-    /* Per level at most three new nodes and four retired ones (rebuild.c), and a root above. */
-    uint64_t levels = height + 1;
-    uint64_t batches = tree->retire.has_rcu ? tide__retire_batches(4 * levels) : 0;
+    uint64_t levels = (uint64_t)height + 1;
 
-    return 3 * levels + 1 + batches;
+    return tide__pool_removal_reserve(tree, height) + 3 * levels + 1 + batches_for(tree, levels);
 }
 
 void

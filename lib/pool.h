@@ -8,19 +8,21 @@
 
 #include "tree.h"
 
-/* A node, not cleared; NULL when there is none.
- * keep: as many free nodes are left alone as long as the allocator has more. When it has not, the
- * pool waits for a grace period and takes back what is retired, and then, if may_dip, goes below. */
-union tide__node *tide__pool_get(struct tide *tree, uint64_t keep, bool may_dip);
+/* A node, not cleared; NULL when there is none. First from what is free above the reserve, then
+ * from the allocator, then from the reserve down to floor, and last from what is retired, after
+ * waiting for a grace period. */
+union tide__node *tide__pool_get(struct tide *tree, uint64_t floor);
 
 void tide__pool_put(struct tide *tree, union tide__node *node);
 
-/* Get count free nodes together. Returns whether they are there now. wait: for a grace period, if the
- * allocator has not enough. */
+/* Get count free nodes together. Returns whether they are there now. wait: for a grace period,
+ * if the allocator has not enough. */
 bool tide__pool_fill(struct tide *tree, uint64_t count, bool wait);
 
-/* How many nodes the largest unmap can need in a tree of this height: what maps leave in reserve. */
+/* Of a tree of this height: the free nodes that maps leave for unmaps, and the part of them that
+ * unmaps which add or lengthen nothing keep for themselves (docs/design.md). */
 uint64_t tide__pool_reserve(const struct tide *tree, unsigned height);
+uint64_t tide__pool_removal_reserve(const struct tide *tree, unsigned height);
 
 /* Give all free nodes back to the allocator. */
 void tide__pool_drain(struct tide *tree);

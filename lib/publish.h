@@ -8,7 +8,7 @@
 
 #include "tree.h"
 
-/* [PUB-LIVE] release: orders the slots written before it. Pairs with ACQ-LIVE in search.h and read.c.
+/* [PUB-LIVE] release: orders the slots written before it. Pairs with ACQ-LIVE in search.h, read.c.
    Without it: a reader sees the bit of a slot and the slot's memory from before, and answers with a
    mapping that never was. */
 static inline void

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ordered questions: what is next, before, highest, lowest; and walks. A question that finds nothing
- * in the leaf that owns an address goes on with the address beyond the leaf, from the root: no state
- * is carried from one leaf to another but that address, which only moves one way.
+ * Ordered questions: what is next, before, highest, lowest; and walks. A question that finds
+ * nothing in the leaf that owns an address goes on with the address beyond the leaf, from the root:
+ * no state is carried from one leaf to another but that address, which only moves one way.
  */
 #include "leaf.h"
 #include "search.h"
@@ -102,7 +102,7 @@ tide_is_wholly_mapped(const struct tide *tree, uint64_t start, uint64_t last, ui
     return false;
 }
 
-/* ------------------------------------------------------------------------------- watermarks -- */
+/* -------------------------------------------------------------------------------- watermarks -- */
 
 bool
 tide_highest_mapped(const struct tide *tree, uint64_t address, uint64_t *mapped)
@@ -144,10 +144,11 @@ tide_clamp(const struct tide *tree, uint64_t *start, uint64_t *last)
     uint64_t low, high;
 
     if (*start > *last || !tide_lowest_mapped(tree, *start, &low) || low > *last ||
-        !tide_highest_mapped(tree, *last, &high) || high < low)
+        !tide_highest_mapped(tree, *last, &high) || high < *start)
         return false;
-    *start = low;
-    *last = high;
+    /* The two may be of different instants, and then the other way round. */
+    *start = low < high ? low : high;
+    *last = low < high ? high : low;
     return true;
 }
 
@@ -180,9 +181,9 @@ tide_iterate_down(struct tide_iterator *iterator, const struct tide *tree, uint6
     iterate(iterator, tree, start, last, true);
 }
 
-/* Whether a mapping belongs to what is left of the walk. One that reaches into the part behind was
- * not there when that part was read, or it would have been in that leaf: to report it now could show
- * two mappings that overlap. */
+/* Whether a mapping belongs to what is left of the walk. One that reaches into the part behind
+ * was not there when that part was read, or it would have been in that leaf: to report it now
+ * could show two mappings that overlap. */
 static bool
 is_ahead(const struct tide_iterator *iterator, const struct tide_mapping *mapping)
 {
@@ -202,6 +203,12 @@ read_leaf(struct tide_iterator *iterator)
         find_owner(iterator->tree, iterator->down ? iterator->last : iterator->start);
     unsigned count = tide__leaf_sorted(owner.leaf, owner.live, sorted);
 
+    /* Between the descent and the load of the mask the leaf may have been given the addresses of a
+     * neighbour that became empty, and more be mapped there: it owns what its mappings reach. */
+    if (count > 0 && sorted[0].start < owner.start)
+        owner.start = sorted[0].start;
+    if (count > 0 && sorted[count - 1].last > owner.last)
+        owner.last = sorted[count - 1].last;
     iterator->next = iterator->count = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct tide_mapping *mapping = &sorted[iterator->down ? count - 1 - i : i];

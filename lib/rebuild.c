@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A change of a range by rebuilding. The leaves from left to right (the run) are replaced by new ones;
- * then, level by level upwards, the inner nodes above them, each level from the list of its children:
- * those before the run, the new ones, those after it. Where one new child takes the place of one old
- * child, nothing above has to change: that child pointer is the publishing store. Else it is the root.
+ * A change of a range by rebuilding. The leaves from left to right (the run) are replaced by new
+ * ones; then, level by level upwards, the inner nodes above them, each level from the list of its
+ * children: those before the run, the new ones, those after it. Where one new child takes the place
+ * of one old child, nothing above has to change: that child pointer is the publishing store. Else
+ * it is the root.
  *
- * What a removal covers whole is not visited: interior leaves and the subtrees between the two paths
- * are dropped with their parents. New nodes per level: at most three where only the two ends of the
- * run remain, as the children of two full nodes and three new ones fill three.
+ * What a removal covers whole is not visited: interior leaves and the subtrees between the two
+ * paths are dropped with their parents. New nodes per level: at most three where only the two ends
+ * of the run remain, as the children of two full nodes and three new ones fill three.
  */
 #include "build.h"
 
@@ -33,7 +34,7 @@ unlink_one(struct tide__rebuild *rebuild, tide__ref ref)
     unlink_node(rebuild, ref, 1, 0);
 }
 
-/* ------------------------------------------------------------------------------------- leaves -- */
+/* ------------------------------------------------------------------------------------ leaves -- */
 
 /* What the leaves at the two ends of the run, or one of their neighbours, leave behind. */
 struct remains {
@@ -103,16 +104,30 @@ merge_leaf(struct tide__rebuild *rebuild, int side, struct remains *remains)
     return edit->right->last;
 }
 
+/* Whether what remains of two leaves is too much for one, but not for two if it is divided as it
+ * was. (Spread evenly it might need three, where neighbours do not go together in a compact
+ * leaf.) */
+static bool
+stays_apart(const struct remains *remains, size_t left)
+{
+    return left > 0 && left < remains->count &&
+           !tide__leaf_holds(remains->mapping, remains->count) &&
+           tide__leaf_holds(remains->mapping, left) &&
+           tide__leaf_holds(remains->mapping + left, remains->count - left);
+}
+
 static bool
 rebuild_leaves(struct tide__rebuild *rebuild)
 {
     struct tide__edit *edit = rebuild->edit;
     struct remains remains = { .count = 0 };
     uint64_t last = edit->right->last;
+    size_t left;
     int side;
 
     gather_leaf(edit, edit->left.leaf, &remains);
     unlink_one(rebuild, edit->left.leaf);
+    left = remains.count;
     if (edit->right != &edit->left) {
         gather_leaf(edit, edit->right->leaf, &remains);
         unlink_one(rebuild, edit->right->leaf);
@@ -122,11 +137,15 @@ rebuild_leaves(struct tide__rebuild *rebuild)
     side = tide__edit_merge_side(edit, (unsigned)remains.count);
     if (side != 0)
         last = merge_leaf(rebuild, side, &remains);
+    else if (edit->kind == TIDE__REMOVE && stays_apart(&remains, left))
+        return tide__build_leaves(rebuild, remains.mapping, left,
+                                  remains.mapping[left].start - 1) &&
+               tide__build_leaves(rebuild, remains.mapping + left, remains.count - left, last);
     return tide__build_leaves(rebuild, remains.mapping, remains.count, last);
 }
 
-/* A protect keeps every mapping: its leaves are rebuilt one by one, and those it does not change stay
- * as they are. */
+/* A protect keeps every mapping: its leaves are rebuilt one by one, and those it does not change
+ * stay as they are. */
 static bool
 protect_leaves(struct tide__rebuild *rebuild)
 {
@@ -149,7 +168,7 @@ protect_leaves(struct tide__rebuild *rebuild)
     }
 }
 
-/* -------------------------------------------------------------------------------- inner nodes -- */
+/* ------------------------------------------------------------------------------- inner nodes -- */
 
 /* Put children of a node into the list: before what is there, or after it. */
 static void
@@ -240,7 +259,8 @@ list_level(struct tide__rebuild *rebuild, unsigned level)
     list_children(rebuild, true, left, 0, rebuild->low);
     list_children(rebuild, false, right, rebuild->high + 1,
                   (unsigned)tide__inner_of(right->ref)->count);
-    /* Where the run's end is gone, what is before it owns its addresses now: they are all unmapped. */
+    /* Where the run's end is gone, what is before it owns its addresses now: they are all
+     * unmapped. */
     if (rebuild->list_count > 0)
         rebuild->list[rebuild->list_count - 1].last = right->last;
 }
@@ -254,7 +274,8 @@ struct target {
     unsigned height;
 };
 
-/* Above the old root: levels are added until one node is left, or go until the root branches. */
+/* Above the old root: levels are added until one node is left; or go, new ones too, until the root
+ * branches. */
 static bool
 rebuild_root(struct tide__rebuild *rebuild, struct target *target)
 {
@@ -264,8 +285,8 @@ rebuild_root(struct tide__rebuild *rebuild, struct target *target)
         rebuild->units = rebuild->list;
         rebuild->list = list;
         rebuild->list_count = rebuild->unit_count;
-        if (!tide__build_level(rebuild))
-            return false;
+        if (target->height == TIDE__MAX_HEIGHT || !tide__build_level(rebuild))
+            return false; /* the first can't happen within 2^64 operations */
         target->height++;
     }
     target->ref = rebuild->unit_count == 0 ? tide__empty_ref() : rebuild->units[0].ref;
@@ -438,10 +459,13 @@ build(struct tide__rebuild *rebuild, struct target *target)
         !rebuild_inner(rebuild, target))
         return false;
     reserve = target->ref == tide__empty_ref() ? 0 : tide__pool_reserve(tree, target->height);
-    if (!edit->may_dip && !tide__pool_fill(tree, reserve, true))
-        return false;
+    if (edit->kind != TIDE__REMOVE) {
+        edit->floor = reserve;
+        if (!tide__pool_fill(tree, reserve, true))
+            return false;
+    }
     if (!tide__retire_prepare(tree, rebuild->unlinked_count, edit->fn != NULL && edit->deferred,
-                              reserve, edit->may_dip))
+                              edit->floor))
         return false;
     tree->pool.reserve = reserve;
     tree->height = target->height;

@@ -57,12 +57,12 @@ node_of_batch(struct tide__batch *batch)
 uint64_t
 tide__retire_batches(uint64_t nodes)
 {
-    /* A notice does not straddle batches, so it may leave almost its size unused; and the open batch
-     * may be full. */
+    /* A notice does not straddle batches, so it may leave almost its size unused; and the open
+     * batch may be full. */
     return (nodes + 2 * NOTICE_ITEMS) / BATCH_ITEMS + 2;
 }
 
-/* -------------------------------------------------------------------- when readers are gone -- */
+/* --------------------------------------------------------------------- when readers are gone -- */
 
 void
 tide__tell(tide__ref ref, uint64_t start, uint64_t last, tide_removed_fn *fn, void *arg)
@@ -138,8 +138,8 @@ free_node(struct tide *tree, tide__ref ref)
     return 1;
 }
 
-static uint64_t
-free_subtree(struct tide *tree, tide__ref ref)
+uint64_t
+tide__free_subtree(struct tide *tree, tide__ref ref)
 {
     uint64_t freed = 0;
 
@@ -147,15 +147,9 @@ free_subtree(struct tide *tree, tide__ref ref)
         const struct tide__inner *node = tide__inner_of(ref);
 
         for (unsigned i = 0; i < node->count; i++)
-            freed += free_subtree(tree, tide__child_at(ref, i));
+            freed += tide__free_subtree(tree, tide__child_at(ref, i));
     }
     return freed + free_node(tree, ref);
-}
-
-void
-tide__retire_subtree(struct tide *tree, tide__ref ref)
-{
-    free_subtree(tree, ref);
 }
 
 static uint64_t
@@ -165,7 +159,7 @@ free_unlinked(struct tide *tree, tide__ref ref, uint32_t first, uint32_t last)
 
     if (tide__is_inner(ref))
         for (uint32_t i = first; i <= last; i++)
-            freed += free_subtree(tree, tide__child_at(ref, i));
+            freed += tide__free_subtree(tree, tide__child_at(ref, i));
     return freed + free_node(tree, ref);
 }
 
@@ -208,7 +202,7 @@ tide__retire_collect(struct tide *tree)
     }
 }
 
-/* ---------------------------------------------------------------------------- handing over -- */
+/* ------------------------------------------------------------------------------ handing over -- */
 
 /* Hand what is collected to the RCU. */
 static void
@@ -229,8 +223,12 @@ flush(struct tide *tree)
     if (retire->rcu.defer != NULL) {
         retire->rcu.defer(retire->rcu.context, &chain->head);
     } else {
+        bool busy = tree->busy;
+
         retire->rcu.synchronize(retire->rcu.context);
+        tree->busy = true; /* here the callbacks run inside a write */
         grace_period_over(&chain->head);
+        tree->busy = busy;
     }
 }
 
@@ -286,10 +284,15 @@ return_unused(struct tide *tree)
         retire->batches--;
         tide__pool_put(tree, node_of_batch(batch));
     }
+    if (retire->open != NULL && retire->open->count == 0) {
+        retire->batches--;
+        tide__pool_put(tree, node_of_batch(retire->open));
+        retire->first = retire->open = retire->tail = NULL;
+    }
 }
 
 bool
-tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t keep, bool may_dip)
+tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t floor)
 {
     size_t items = nodes + notices * NOTICE_ITEMS;
 
@@ -299,7 +302,7 @@ tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t k
         items += (notices + 1) * NOTICE_ITEMS; /* what they may leave unused */
     /* Getting a node may wait and so hand the chain over: look anew each time. */
     while (room(&tree->retire) < items) {
-        union tide__node *node = tide__pool_get(tree, keep, may_dip);
+        union tide__node *node = tide__pool_get(tree, floor);
 
         if (node == NULL) {
             return_unused(tree);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Retiring: unlinked nodes, and callbacks that wait for readers, are collected in batches and handed
- * to the caller's RCU. A batch is a node of the pool used as a record of its own; a retired node is
- * not stored to before it is free, for readers may still be in it (no list runs through it).
+ * Retiring: unlinked nodes, and callbacks that wait for readers, are collected in batches and
+ * handed to the caller's RCU. A batch is a node of the pool used as a record of its own; a retired
+ * node is not stored to before it is free, for readers may still be in it (no list runs through
+ * it).
  *
  * An operation first reserves the room for all that it will retire, which may fail; then publishes;
  * then retires, which can't fail.
@@ -19,8 +20,8 @@ struct tide__unlinked {
     uint32_t first, last;
 };
 
-/* A callback to be made when readers are gone: about one piece; or, where view is not 0, about every
- * piece from piece.start to piece.last in that unlinked subtree. */
+/* A callback to be made when readers are gone: about one piece; or, where view is not 0, about
+ * every piece from piece.start to piece.last in that unlinked subtree. */
 struct tide__notice {
     tide_removed_fn *fn;
     void *arg;
@@ -31,8 +32,7 @@ struct tide__notice {
 /* Room for nodes and notices of one operation: the last thing that may fail before publication.
  * Returns whether it is there; if so, it must be used by tide__retire, with no node taken from the
  * pool between. */
-bool tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t keep,
-                          bool may_dip);
+bool tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t floor);
 
 /* After publication. All nodes meant, subtrees included, have been added to retire.retired. */
 void tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t count,
@@ -47,8 +47,8 @@ void tide__retire_wait(struct tide *tree);
 /* The most batches that one unmap can need, for the reserve. */
 uint64_t tide__retire_batches(uint64_t nodes);
 
-/* Free a subtree at once: nobody reads any more. */
-void tide__retire_subtree(struct tide *tree, tide__ref ref);
+/* Free a subtree at once, for nobody reads it any more. Returns the number of nodes. */
+uint64_t tide__free_subtree(struct tide *tree, tide__ref ref);
 
 /* Tell fn of each piece of start..last below ref, ascending. Nothing may change there. */
 void tide__tell(tide__ref ref, uint64_t start, uint64_t last, tide_removed_fn *fn, void *arg);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two searches of a descent: which child owns an address, and which slots share an address with a
- * range (a lookup asks for a range of one). Each looks at the whole node, with no early exit and no branch that depends on the data, because a
- * mispredicted branch costs more than the comparisons. A file that includes this is compiled for one
- * instruction set; the plain C form is the one that the standard's memory model covers.
+ * The two searches of a descent: which child owns an address, and which slots share an address with
+ * a range (a lookup asks for a range of one). Each looks at the whole node, with no early exit and
+ * no branch that depends on the data, because a mispredicted branch costs more than the
+ * comparisons. A file that includes this is compiled for one instruction set; the plain C form is
+ * the one that the standard's memory model covers.
  *
  * The vector forms load slots that are not live, perhaps while the writer fills them, and discard
  * their lanes by the live mask; docs/memory-model.md says why that is sound on the machines that
@@ -38,7 +39,8 @@ tide__rank(const struct tide__inner *node, uint64_t address)
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
-    /* Whole lines: the starts come after four lanes of header, and four of flags after the lasts. */
+    /* Whole lines: the starts come after four lanes of header, and four of flags after the
+     * lasts. */
     unsigned begun = _mm512_cmple_epu32_mask(_mm512_load_si512(leaf), _mm512_set1_epi32((int)high));
     unsigned not_over =
         _mm512_cmpge_epu32_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi32((int)low));

@@ -120,12 +120,12 @@ tide_destroy(struct tide *tree)
         allocator.drop(allocator.context);
         return;
     }
-    tide__retire_subtree(tree, tide__root(tree));
+    (void)tide__free_subtree(tree, tide__root(tree));
     tide__pool_drain(tree);
     allocator.release(allocator.context, tree, sizeof(*tree));
 }
 
-/* ------------------------------------------------------------------------------ introspection -- */
+/* ----------------------------------------------------------------------------- introspection -- */
 
 bool
 tide_high_watermark_ever(const struct tide *tree, uint64_t *last)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The public functions that change a tree: check the arguments, find the leaves, see what policy and
- * limits say, and leave the change to edit.c.
+ * The public functions that change a tree: check the arguments, find the leaves, see what policy
+ * and limits say, and leave the change to edit.c.
  */
 #include "edit.h"
 #include "leaf.h"
@@ -14,18 +14,9 @@
 /* ------------------------------------------------------------------------------------ checks -- */
 
 static bool
-flags_are_good(uint32_t flags)
-{
-    return (flags & TIDE_FLAGS_ACCESS) != 0 &&
-           (flags & ~(TIDE_FLAGS_ACCESS | TIDE_OPAQUE | TIDE_FLAGS_CALLER)) == 0;
-}
-
-static bool
 range_is_good(const struct tide *tree, uint64_t start, uint64_t last)
 {
-    uint64_t below_granule = (UINT64_C(1) << tree->granule_shift) - 1;
-
-    return start <= last && ((start | (last + 1)) & below_granule) == 0;
+    return start <= last && tide__is_on_granule(start, last, tree->granule_shift);
 }
 
 static int
@@ -33,7 +24,8 @@ check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
 {
     if (tree->busy)
         return -EBUSY;
-    if (!range_is_good(tree, mapping->start, mapping->last) || !flags_are_good(mapping->flags))
+    if (!range_is_good(tree, mapping->start, mapping->last) ||
+        !tide__flags_are_good(mapping->flags))
         return -EINVAL;
     if (mapping->start < tree->first || mapping->last > tree->last)
         return -ERANGE;
@@ -44,17 +36,18 @@ check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
 static void
 begin(struct tide *tree)
 {
-    uint64_t limit = tree->max_retired;
+    uint64_t limit = tree->max_retired, held;
 
     tide__retire_collect(tree);
-    if (tide__likely(tree->retire.retired == 0))
+    held = tree->retire.retired + tree->retire.batches;
+    if (tide__likely(held == 0))
         return;
     if (limit == 0) {
         limit = tree->nodes * TIDE__NODE_SIZE;
         if (limit < TIDE__RETIRED_AT_LEAST)
             limit = TIDE__RETIRED_AT_LEAST;
     }
-    if (tree->retire.retired * TIDE__NODE_SIZE >= limit)
+    if (held * TIDE__NODE_SIZE >= limit)
         tide__retire_wait(tree);
 }
 
@@ -69,7 +62,7 @@ edit_init(struct tide__edit *edit, struct tide *tree, enum tide__edit_kind kind,
     edit->right = &edit->left;
     edit->fn = NULL;
     edit->deferred = false;
-    edit->may_dip = false;
+    edit->floor = tree->pool.reserve;
     edit->tally = (struct tide__tally){ 0 };
 }
 
@@ -83,7 +76,8 @@ fill_reserve(struct tide *tree)
 
 /* --------------------------------------------------------------------------------------- map -- */
 
-/* Find the leaf of the first address and, where it does not own all of the range, that of the last. */
+/* Find the leaf of the first address and, where it does not own all of the range, that of the
+ * last. */
 static void
 find_owners(struct tide__edit *edit)
 {
@@ -109,8 +103,9 @@ map_in_place(struct tide *tree, const struct tide__site *site, const struct tide
     return true;
 }
 
-/* The next commonest: slots are used up, but not all are live. Readers are given a copy of the leaf
- * that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or -ENOMEM. */
+/* The next commonest: slots are used up, but not all are live. Readers are given a copy of the
+ * leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
+ * -ENOMEM. */
 static int
 map_into_copy(struct tide *tree, const struct tide__site *site, const struct tide_mapping *mapping)
 {
@@ -121,10 +116,10 @@ map_into_copy(struct tide *tree, const struct tide__site *site, const struct tid
 
     if (site->live == 0 || tide__count_bits(site->live) == tide__slots_of(site->leaf))
         return 1;
-    node = tide__pool_get(tree, tree->pool.reserve, false);
+    node = tide__pool_get(tree, tree->pool.reserve);
     if (node == NULL)
         return -ENOMEM;
-    if (!tide__retire_prepare(tree, 1, 0, tree->pool.reserve, false)) {
+    if (!tide__retire_prepare(tree, 1, 0, tree->pool.reserve)) {
         tide__pool_put(tree, node);
         return -ENOMEM;
     }
@@ -200,6 +195,7 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
         bool deferred)
 {
     struct tide__edit edit;
+    struct tide_mapping displaced;
     int error = check_mapping(tree, mapping);
 
     if (error != 0)
@@ -209,7 +205,8 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
         return -ENOSPC;
     edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
     edit.mapping = mapping;
-    edit.fn = fn;
+    if (fn != NULL && tide_first_overlap(tree, mapping->start, mapping->last, &displaced))
+        edit.fn = fn;
     edit.arg = arg;
     edit.deferred = deferred;
     find_owners(&edit);
@@ -277,42 +274,54 @@ find_mapped(struct tide__edit *edit, struct tide_mapping *low, struct tide_mappi
     return true;
 }
 
+/* Leave alone what sticks out: narrow the range to the mappings wholly inside it, and look for its
+ * leaves again. Returns whether any mapping is. */
+static bool
+narrow_to_covered(struct tide__edit *edit, uint64_t start, uint64_t last,
+                  const struct tide_mapping *low, const struct tide_mapping *high)
+{
+    struct tide_mapping first, final;
+
+    if (low->start < start) {
+        if (low->last >= last)
+            return false;
+        start = low->last + 1;
+    }
+    if (high->last > last) {
+        if (high->start <= start)
+            return false;
+        last = high->start - 1;
+    }
+    edit->start = start;
+    edit->last = last;
+    edit->right = &edit->left;
+    return start <= last && find_mapped(edit, &first, &final);
+}
+
 /* What the policy makes of a range at whose ends low and high are mapped. Returns 0 when there is
- * something to remove, 1 when not, or an error. Only COVERED changes the range, and then the leaves at
- * its ends must be looked for again. */
+ * something to remove, 1 when not, or an error. */
 static int
 apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t start, uint64_t last,
              const struct tide_mapping *low, const struct tide_mapping *high)
 {
-    bool below = low->start<start, above = high->last> last;
+    bool sticks_out = low->start < start || high->last > last;
 
     switch (policy) {
     case TIDE_UNMAP_SPLIT:
         return 0;
     case TIDE_UNMAP_WHOLE:
-        return below || above ? -EINVAL : 0;
+        return sticks_out ? -EINVAL : 0;
     case TIDE_UNMAP_EXACT:
         return low->start == start && low->last == last ? 0 : -ENOENT;
     case TIDE_UNMAP_COVERED:
-        if (!below && !above)
-            return 0;
-        if ((below && low->last >= last) || (above && high->start <= start))
-            return 1;
-        edit->start = below ? low->last + 1 : start;
-        edit->last = above ? high->start - 1 : last;
-        edit->right = &edit->left;
-        {
-            struct tide_mapping first, final;
-
-            return edit->start > edit->last || !find_mapped(edit, &first, &final);
-        }
+        return sticks_out && !narrow_to_covered(edit, start, last, low, high);
     }
     return -EINVAL;
 }
 
-/* The commonest unmap: of one mapping that lies wholly inside the range, from a leaf that owns all of
- * the range and keeps enough others. Any policy agrees but EXACT, which wants the same bounds. Returns
- * whether it could be done. */
+/* The commonest unmap: of one mapping that lies wholly inside the range, from a leaf that owns
+ * all of the range and keeps enough others. Any policy agrees but EXACT, which wants the same
+ * bounds. Returns whether it could be done. */
 static bool
 unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
 {
@@ -367,7 +376,10 @@ unmap(struct tide__edit *edit, uint64_t start, uint64_t last, enum tide_unmap_po
     if (policy == TIDE_UNMAP_SPLIT && low.start < start && low.last > last &&
         tree->max_mappings != 0 && tree->mappings >= tree->max_mappings)
         return -ENOSPC;
-    edit->may_dip = true;
+    /* What cuts or shortens may need nodes for good, and leaves those that removals need. */
+    edit->floor = policy == TIDE_UNMAP_SPLIT && (low.start < start || high.last > last)
+                      ? tide__pool_removal_reserve(tree, tree->height)
+                      : 0;
     error = tide__edit_apply(edit);
     if (tree->pool.free_count < tree->pool.reserve)
         tide__pool_fill(tree, tree->pool.reserve, false);
@@ -415,7 +427,7 @@ tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last, enum tide_
 static bool
 will_change(const struct tide_mapping *mapping, uint32_t flags)
 {
-    return (mapping->flags & ~(uint32_t)TIDE_OPAQUE) != flags;
+    return mapping->flags != tide__protected_flags(mapping, flags);
 }
 
 /* Whether any mapping of the range has other flags; so that nothing is rebuilt for nothing. */
@@ -441,7 +453,8 @@ tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
 
     if (tree->busy)
         return -EBUSY;
-    if (!range_is_good(tree, start, last) || !flags_are_good(flags) || (flags & TIDE_OPAQUE) != 0)
+    if (!range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
+        (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
     begin(tree);
     edit_init(&edit, tree, TIDE__PROTECT, start, last);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tide_check is alive: each invariant is broken behind the library's back, in a tree of several
- * levels, and must be reported; put right again, the tree must be sound. The only test that knows the
- * layout of nodes.
+ * levels, and must be reported; put right again, the tree must be sound. The only test that knows
+ * the layout of nodes.
  */
 #include "../lib/tree.h"
 

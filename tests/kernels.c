@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Every version of the descents that this machine can run gives the same answers as the plain C one:
- * on random trees whose leaves are compact or plain, for addresses at and around every bound. The only
- * machine-dependent choice, made when a tree is created, is thus of speed alone.
+ * Every version of the descents that this machine can run gives the same answers as the plain C
+ * one: on random trees whose leaves are compact or plain, for addresses at and around every bound.
+ * The only machine-dependent choice, made when a tree is created, is thus of speed alone.
  */
 #include "support/random.h"
 

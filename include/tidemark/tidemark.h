@@ -122,7 +122,8 @@ struct tide_rcu_head {
 /* The caller's RCU, as the library needs it.
  * defer: call head->run(head), once, after a grace period; from any thread but not from inside
  *        defer, and never while a read-side section older than the defer is still open. May be
- *        NULL: the library then waits with synchronize whenever it has a batch to free.
+ *        NULL: the library then waits with synchronize whenever enough is waiting to be freed, or
+ *        a callback.
  * synchronize: return after a grace period.
  * barrier: return after every run handed to defer before has returned. Required with defer.
  * All are called by the writer. tidemark/urcu.h has the table for liburcu. */
@@ -256,24 +257,24 @@ TIDE_NODISCARD int tide_protect(struct tide *tree, uint64_t start, uint64_t last
  *   -ENOENT   policy EXACT and no mapping has exactly these bounds
  *   -ENOSPC   the range cuts one mapping in two and the entry limit is reached
  *   -ENOMEM   see below
- * Memory: each map leaves enough nodes in reserve for one unmap of any kind, and an unmap that finds
- * less takes back what is retired, waiting for a grace period. So an unmap that takes mappings away
- * or shortens them never fails for want of memory. Only one that cuts a mapping in two adds to what
- * must be remembered: it returns -ENOMEM when many such cuts in a row, with no memory to be had at
- * all, have used the reserve up.
- * Context: Writer. Atomicity: G2. Ordering: release; a reader that no longer finds a mapping sees
- * what the writer stored before the call.
- * Reclaim: after the return readers may still use removed targets until a grace period ends. */
+ * Memory: each map leaves enough nodes in reserve for one unmap of any kind, and an unmap that
+ * finds less takes back what is retired, waiting for a grace period. An unmap that takes whole
+ * mappings away never fails for want of memory. One that cuts a mapping in two adds to what must
+ * be remembered, and one that shortens a mapping may need more room for its new bounds: these
+ * return -ENOMEM, changing nothing, when many of them in a row, with no memory to be had at all,
+ * have used up their part of the reserve. Context: Writer. Atomicity: G2. Ordering: release; a
+ * reader that no longer finds a mapping sees what the writer stored before the call. Reclaim:
+ * after the return readers may still use removed targets until a grace period ends. */
 int tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
                tide_removed_fn *fn, void *arg, struct tide_unmap_result *result);
 
 /* The same, but fn is told after the grace period: no reader uses the piece any more, its memory
  * may be freed or unpinned. Pieces of one call come in ascending order; calls come in the order
- * in which the RCU ends their grace periods.
- * fn runs where the RCU runs deferred calls (for liburcu: its call_rcu thread), possibly before this
- * function returns; without an RCU, before it returns. It may ask questions of the tree as a Reader; it
- * must not write to it, nor wait for a lock that the writer holds while it writes, for the writer may
- * be waiting for fn. tide_barrier waits for it. No memory is needed to remember the pieces. */
+ * in which the RCU ends their grace periods. fn runs where the RCU runs deferred calls (for
+ * liburcu: its call_rcu thread), possibly before this function returns; without an RCU, before
+ * it returns. It may ask questions of the tree as a Reader; it must not write to it, nor wait
+ * for a lock that the writer holds while it writes, for the writer may be waiting for fn.
+ * tide_barrier waits for it. No memory is needed to remember the pieces. */
 int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
                         enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
                         struct tide_unmap_result *result);
@@ -285,8 +286,8 @@ int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
 bool tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
 
 /* count independent lookups, faster than one by one when the tree is larger than the cache. The
- * answer for addresses[i] is mappings[i]; a miss has start 1 and last 0. Returns the number of hits.
- * Each answer by itself is as of tide_lookup; they need not be of the same instant. */
+ * answer for addresses[i] is mappings[i]; a miss has start 1 and last 0. Returns the number of
+ * hits. Each answer by itself is as of tide_lookup; they need not be of the same instant. */
 size_t tide_lookup_many(const struct tide *tree, const uint64_t *addresses, size_t count,
                         struct tide_mapping *mappings);
 
@@ -300,12 +301,12 @@ bool tide_last_overlap(const struct tide *tree, uint64_t start, uint64_t last,
 bool tide_next(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
 bool tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
 
-/* Whether address is mapped with every one of the flags in access, the caller's included; 0: with any.
- * Wait-free (G1). */
+/* Whether address is mapped with every one of the flags in access, the caller's included; 0:
+ * with any. Wait-free (G1). */
 bool tide_is_mapped(const struct tide *tree, uint64_t address, uint32_t access);
 
-/* Whether every address of the range is mapped with every one of the flags in access. Steps: what lies
- * in the range. start > last: false. Guarantee G4. */
+/* Whether every address of the range is mapped with every one of the flags in access. Steps:
+ * what lies in the range. start > last: false. Guarantee G4. */
 bool tide_is_wholly_mapped(const struct tide *tree, uint64_t start, uint64_t last, uint32_t access);
 
 /* The highest mapped address and the lowest. False: nothing is mapped. Guarantee G4. */
@@ -317,8 +318,8 @@ bool tide_highest_mapped(const struct tide *tree, uint64_t address, uint64_t *ma
 bool tide_lowest_mapped(const struct tide *tree, uint64_t address, uint64_t *mapped);
 
 /* Cut the range down to its lowest and highest mapped address: what a caller whose own interface
- * can't say 2^64 passes on. Where it returns true, *start <= *last, whatever the writer does meanwhile.
- * False, and nothing stored: no address of it is mapped. */
+ * can't say 2^64 passes on. Where it returns true, *start <= *last, whatever the writer does
+ * meanwhile. False, and nothing stored: no address of it was mapped throughout the call. */
 bool tide_clamp(const struct tide *tree, uint64_t *start, uint64_t *last);
 
 /* -------------------------------------------------------------------------------- iteration -- */
@@ -340,8 +341,9 @@ void tide_iterate_up(struct tide_iterator *iterator, const struct tide *tree, ui
 void tide_iterate_down(struct tide_iterator *iterator, const struct tide *tree, uint64_t start,
                        uint64_t last);
 
-/* The next mapping, whole even where it sticks out of the range. False at the end. Guarantee G4: no
- * two mappings of a walk overlap, and those of one leaf are of one instant. Context: Reader for the length of each call. */
+/* The next mapping, whole even where it sticks out of the range. False at the end. Guarantee G4:
+ * no two mappings of a walk overlap, and those of one leaf are of one instant. Context: Reader
+ * for the length of each call. */
 bool tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping);
 
 /* ---------------------------------------------------------------------------- introspection -- */

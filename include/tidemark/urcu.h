@@ -45,7 +45,7 @@
  *
  *     static void vmm_run(struct rcu_head *h) { struct tide_rcu_head *t =
  *         container_of((void *)h, struct tide_rcu_head, space); t->run(t); }
- *     static void vmm_defer(void *c, struct tide_rcu_head *h) { call_rcu1((void *)h->space, vmm_run); }
+ * static void vmm_defer(void *c, struct tide_rcu_head *h) { call_rcu1((void *)h->space, vmm_run); }
  *     static void vmm_synchronize(void *c) { synchronize_rcu(); }
  *     static void vmm_barrier(void *c) { drain_call_rcu(); }
  *     static const struct tide_rcu vmm_rcu = { vmm_defer, vmm_synchronize, vmm_barrier, NULL };
