@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Allocation failure at every place: for each scenario (a prepared tree and one write) the n-th
- * allocation fails, for n = 1 until none is met (with --every; else the later ones are sampled),
- * once and from then on; without an RCU, with one whose queue is run by hand, and with one that
- * only waits. The failing write returns -ENOMEM and has changed nothing; an unmap does not fail;
+ * allocation fails, for n = 1 until none is met (beyond the --first so many, 48 by default, only
+ * some), once and from then on; without an RCU, with one whose queue is run by hand, and with one
+ * that only waits. The failing write returns -ENOMEM and has changed nothing; an unmap does not fail;
  * later writes succeed; nothing is lost.
  */
 #include <errno.h>
@@ -46,7 +46,7 @@ static _Noreturn void
 fail(const struct env *env, const struct step *step, const char *format, const char *detail)
 {
     struct why why;
-    char replay[] = "allocfail --every";
+    char replay[] = "allocfail --first 1000000";
 
     snprintf(why.text, sizeof(why.text), "%s%s", format, detail);
     program_fail(env->where, step, &why, replay);
@@ -366,22 +366,22 @@ try_failure(const struct scenario *scenario, enum rcu_kind kind, size_t nth, boo
 }
 
 /* Writes that make thousands of nodes fail at thousands of places, alike but for the first ones:
- * beyond those only some are tried, unless every one is asked for. */
+ * beyond those only some are tried. */
 static size_t
-next_place(size_t nth, bool every)
+next_place(size_t nth, size_t first)
 {
-    return every || nth < 48 ? nth + 1 : nth + nth / 4;
+    return nth < first ? nth + 1 : nth + nth / 4 + 1;
 }
 
 static void
-sweep(const struct scenario *scenario, bool every)
+sweep(const struct scenario *scenario, size_t first)
 {
     for (int kind = 0; kind < RCU_KINDS; kind++) {
         for (int from_then_on = 0; from_then_on < 2; from_then_on++) {
             size_t nth = 1;
 
             while (try_failure(scenario, (enum rcu_kind)kind, nth, from_then_on != 0)) {
-                nth = next_place(nth, every);
+                nth = next_place(nth, first);
             }
         }
     }
@@ -565,11 +565,14 @@ refill_by_map(enum shape shape, enum rcu_kind kind, bool heal)
 int
 main(int argc, char **argv)
 {
-    program_usage(argc, argv, "--every");
+    size_t first;
+
+    program_usage(argc, argv, "--first N");
+    first = (size_t)program_number(argc, argv, "--first", 48);
     sweep_create(false);
     sweep_create(true);
     for (size_t i = 0; i < SCENARIOS; i++) {
-        sweep(&scenarios[i], program_flag(argc, argv, "--every"));
+        sweep(&scenarios[i], first);
     }
     for (int kind = 0; kind < RCU_KINDS; kind++) {
         drain_without_memory(SINGLES, (enum rcu_kind)kind, false);
