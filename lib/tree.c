@@ -55,6 +55,8 @@ choose_lookup(struct tide *tree)
     tree->lookup_many = tide__lookup_many_portable;
     tree->survey = tide__survey_portable;
 #ifdef TIDE__X86_LOOKUP
+    if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+        return; /* shifts that leave the flags alone; every machine with AVX2 has them */
     if (__builtin_cpu_supports("avx512f")) {
         tree->lookup = tide__lookup_avx512;
         tree->lookup_many = tide__lookup_many_avx512;

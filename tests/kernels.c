@@ -29,6 +29,8 @@ static void
 find_versions(void)
 {
 #ifdef TIDE__X86_LOOKUP
+    if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+        return;
     if (__builtin_cpu_supports("avx2"))
         versions[version_count++] = (struct version){ "avx2", tide__lookup_avx2,
                                                       tide__lookup_many_avx2, tide__survey_avx2 };
