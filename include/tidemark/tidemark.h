@@ -145,7 +145,7 @@ struct tide_options {
     uint64_t granule;      /* a power of two: ranges of writes begin and end on multiples of it */
     uint64_t max_mappings; /* entry limit; 0: none. Guests choose the addresses: set one */
     uint64_t max_retired; /* bytes retired and not yet freed at which the next write first waits for
-                              a grace period; 0: the larger of 16 MiB and the memory in use */
+                              a grace period; 0: the larger of 16 MiB and the nodes in the tree */
 };
 
 static inline struct tide_options
