@@ -181,22 +181,12 @@ tide__is_inner(tide__ref ref)
     return tide__kind_of(ref) == TIDE__INNER;
 }
 
-/* The half of a node that is needed last: child pointers, targets. The search of the first half,
- * which comes at once, fetches that. The kind in the low bits does not lead to another line. */
-static tide__always_inline void
-tide__prefetch_rest(tide__ref ref)
-{
-    for (unsigned line = 2 * TIDE__LINE; line < TIDE__NODE_SIZE; line += TIDE__LINE)
-        tide__prefetch((const char *)ref + line);
-}
-
-/* All of it, when it is searched later. */
+/* All lines of a node at once. The kind in the low bits does not lead to another line. */
 static tide__always_inline void
 tide__prefetch_node(tide__ref ref)
 {
-    tide__prefetch((const char *)ref);
-    tide__prefetch((const char *)ref + TIDE__LINE);
-    tide__prefetch_rest(ref);
+    for (unsigned line = 0; line < TIDE__NODE_SIZE; line += TIDE__LINE)
+        tide__prefetch((const char *)ref + line);
 }
 
 /* The root of a tree in which nothing is mapped: no live slot, and none to be had. Never stored to,

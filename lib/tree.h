@@ -112,11 +112,4 @@ tide__bytes_subtract(struct tide_bytes *sum, const struct tide_bytes *other)
     sum->low -= other->low;
 }
 
-static inline void
-tide__bytes_join(struct tide_bytes *sum, const struct tide_bytes *other)
-{
-    sum->low += other->low;
-    sum->high += other->high + (sum->low < other->low);
-}
-
 #endif
