@@ -25,22 +25,38 @@ new_node(struct tide__rebuild *rebuild)
 static size_t
 leaf_share(const struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count)
 {
-    if (tide__leaf_holds(mappings, count))
+    unsigned shift = rebuild->edit->tree->shift;
+
+    if (tide__leaf_holds(mappings, count, shift))
         return count;
-    if (rebuild->split == TIDE__ASCENDING && tide__leaf_holds(mappings, count - 1))
+    if (rebuild->split == TIDE__ASCENDING && tide__leaf_holds(mappings, count - 1, shift))
         return count - 1;
-    if (rebuild->split == TIDE__DESCENDING && tide__leaf_holds(mappings + 1, count - 1))
+    if (rebuild->split == TIDE__DESCENDING && tide__leaf_holds(mappings + 1, count - 1, shift))
         return 1;
     for (size_t leaves = 2;; leaves++) {
         size_t share = (count + leaves - 1) / leaves;
         size_t at = 0;
 
         while (at < count &&
-               tide__leaf_holds(mappings + at, share < count - at ? share : count - at))
+               tide__leaf_holds(mappings + at, share < count - at ? share : count - at, shift))
             at += share;
         if (at >= count)
             return share;
     }
+}
+
+uint64_t
+tide__build_separator(const struct tide__rebuild *rebuild, const struct tide_mapping *right)
+{
+    const struct tide_mapping *left = right - 1;
+    uint64_t mask = (UINT64_C(1) << rebuild->edit->tree->shift) - 1;
+    uint64_t low = left->last | mask, high = (right->start & ~mask) - 1;
+
+    /* The gap belongs to the side on which a run in order goes on; but a separator should end a
+     * granule, for a narrow node. */
+    if (rebuild->split == TIDE__DESCENDING)
+        return low < right->start ? low : left->last;
+    return (right->start & ~mask) > left->last ? high : right->start - 1;
 }
 
 bool
@@ -54,31 +70,50 @@ tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *map
 
         if (node == NULL)
             return false;
-        unit->ref = tide__leaf_build(node, mappings, share);
-        /* The gap to the next leaf belongs to the side on which a run in order goes on. */
-        if (share == count)
-            unit->last = last;
-        else if (rebuild->split == TIDE__DESCENDING)
-            unit->last = mappings[share - 1].last;
-        else
-            unit->last = mappings[share].start - 1;
+        unit->ref = tide__leaf_build(node, mappings, share, rebuild->edit->tree->shift);
+        unit->last = share == count ? last : tide__build_separator(rebuild, &mappings[share]);
         mappings += share;
         count -= share;
     }
     return true;
 }
 
+/* Whether a node of these children can be narrow, and in which frame. */
+static bool
+have_frame(const struct tide__unit *children, size_t count, unsigned shift, uint64_t *base)
+{
+    uint64_t mask = (UINT64_C(1) << shift) - 1, other;
+
+    for (size_t i = 0; i < count; i++)
+        if (!tide__frame_of(children[i].ref, i == 0 ? base : &other) || (i > 0 && other != *base))
+            return false;
+    /* Below the last granule, whose number is that of a separator not used. */
+    for (size_t i = 0; i + 1 < count; i++)
+        if ((children[i].last & mask) != mask ||
+            !tide__is_in_frame(children[i].last, *base, shift) ||
+            tide__granule(children[i].last, shift) == TIDE__FRAME_MASK)
+            return false;
+    return true;
+}
+
 static tide__ref
-build_inner(union tide__node *node, const struct tide__unit *children, size_t count)
+build_inner(union tide__node *node, const struct tide__unit *children, size_t count, unsigned shift)
 {
     struct tide__inner *inner = &node->inner;
+    bool narrow = have_frame(children, count, shift, &inner->base);
 
+    inner->shift = (uint8_t)shift;
     inner->count = count;
     for (size_t i = 0; i < TIDE__FANOUT; i++)
         tide__ref_store_relaxed(&inner->child[i], i < count ? children[i].ref : 0);
+    if (narrow) {
+        for (size_t i = 0; i < TIDE__FANOUT; i++)
+            inner->narrow[i] = i + 1 < count ? tide__granule(children[i].last, shift) : UINT32_MAX;
+        return (tide__ref)node | TIDE__NARROW;
+    }
     for (size_t i = 0; i + 1 < TIDE__FANOUT; i++)
-        inner->separator[i] = i + 1 < count ? children[i].last : UINT64_MAX;
-    return (tide__ref)node | TIDE__INNER;
+        inner->wide[i] = i + 1 < count ? children[i].last : UINT64_MAX;
+    return (tide__ref)node | TIDE__WIDE;
 }
 
 static size_t
@@ -110,7 +145,8 @@ tide__build_level(struct tide__rebuild *rebuild)
             return false;
         share = inner_share(rebuild, left);
         rebuild->units[rebuild->unit_count++] =
-            (struct tide__unit){ build_inner(node, list, share), list[share - 1].last };
+            (struct tide__unit){ build_inner(node, list, share, rebuild->edit->tree->shift),
+                                 list[share - 1].last };
     }
     return true;
 }

@@ -44,6 +44,10 @@ struct tide__rebuild {
     size_t scratch_size;
 };
 
+/* Where to divide the gap below a mapping from the one before it, which precedes it in memory. */
+uint64_t tide__build_separator(const struct tide__rebuild *rebuild,
+                               const struct tide_mapping *right);
+
 /* Spread sorted mappings over new leaves, which become units; the last of them owns up to last.
  * Returns false when there is no memory. */
 bool tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *mappings,

@@ -55,8 +55,9 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
         return fail(check, "I4: a slot is live that was never used");
     if (live == 0 && !is_root)
         return fail(check, "I1: an empty leaf that is not the root");
-    if (tide__kind_of(ref) == TIDE__COMPACT && leaf->shift > 32)
-        return fail(check, "I3: a granule that can't be");
+    if (leaf->shift != check->tree->shift &&
+        (tide__kind_of(ref) == TIDE__COMPACT || leaf->shift != TIDE__NO_FRAME))
+        return fail(check, "I8: a leaf with a granule of its own");
     count = tide__leaf_sorted(ref, live, sorted);
     for (unsigned i = 0; i < count; i++) {
         if (sorted[i].start > sorted[i].last)
@@ -65,6 +66,8 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
             return fail(check, "I3: a mapping straddles a separator");
         if (i > 0 && sorted[i].start <= sorted[i - 1].last)
             return fail(check, "I3: mappings overlap");
+        if (leaf->shift != TIDE__NO_FRAME && !tide__leaf_fits(ref, &sorted[i]))
+            return fail(check, "I8: a mapping outside the frame of its leaf");
         if (!check_mapping(check, &sorted[i]))
             return false;
     }
@@ -72,16 +75,20 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
 }
 
 static bool
-check_separators(struct check *check, const struct tide__inner *node, uint64_t start, uint64_t last)
+check_separators(struct check *check, tide__ref ref, uint64_t start, uint64_t last)
 {
+    const struct tide__inner *node = tide__inner_of(ref);
+    bool narrow = tide__kind_of(ref) == TIDE__NARROW;
+
     for (unsigned i = 0; i + 1 < TIDE__FANOUT; i++) {
         if (i + 1 >= node->count) {
-            if (node->separator[i] != UINT64_MAX)
-                return fail(check, "I2: an unused separator is not the highest address");
-        } else if (node->separator[i] < start || node->separator[i] >= last) {
+            if (narrow ? node->narrow[i] != UINT32_MAX : node->wide[i] != UINT64_MAX)
+                return fail(check, "I2: an unused separator is not the highest number");
+        } else if (tide__separator(ref, i) < start || tide__separator(ref, i) >= last ||
+                   (narrow && node->narrow[i] >= TIDE__FRAME_MASK)) {
             return fail(check, "I2: separators do not ascend within their node's bounds");
         } else {
-            start = node->separator[i] + 1;
+            start = tide__separator(ref, i) + 1;
         }
     }
     return true;
@@ -105,13 +112,20 @@ check_node(struct check *check, tide__ref ref, uint64_t start, uint64_t last, un
     node = tide__inner_of(ref);
     if (node->count < (is_root ? 2u : 1u) || node->count > TIDE__FANOUT)
         return fail(check, "I1: too few children, or too many");
-    if (!check_separators(check, node, start, last))
+    if (tide__kind_of(ref) == TIDE__NARROW &&
+        (node->shift != check->tree->shift ||
+         node->base != tide__frame_base(node->base, node->shift) ||
+         node->narrow[TIDE__FANOUT - 1] != UINT32_MAX))
+        return fail(check, "I8: a narrow node of no frame");
+    if (!check_separators(check, ref, start, last))
         return false;
     for (unsigned i = 0; i < node->count; i++) {
         uint64_t child_last = tide__child_last(ref, i, last);
 
         if (!check_node(check, tide__child_at(ref, i), start, child_last, level - 1))
             return false;
+        if (!tide__accepts(ref, tide__child_at(ref, i)))
+            return fail(check, "I8: a child outside the frame of its node");
         start = child_last + 1;
     }
     return true;

@@ -4,10 +4,6 @@
  */
 #include "leaf.h"
 
-/* Granule that a compact leaf prefers: pages, so that a leaf of large pages takes small ones
- * too. */
-#define PREFERRED_SHIFT 12
-
 /* ---------------------------------------------------------------------------------- in order -- */
 
 unsigned
@@ -63,68 +59,28 @@ tide__leaf_prev(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapp
 
 /* ----------------------------------------------------------------------------------- filling -- */
 
-/* A compact leaf counts granules of 1 << shift bytes from base: offsets 0 to UINT32_MAX. The
- * window never passes the end of the address space, so that an address below base has an offset
- * above it. */
-struct frame {
-    uint64_t base;
-    unsigned shift;
-};
-
-/* Ends in as many zero bits as the coarsest granule that both bounds are on has. */
-static uint64_t
-bound_bits(const struct tide_mapping *mapping)
+/* Whether sorted mappings lie in one frame. */
+static bool
+is_one_frame(const struct tide_mapping *mappings, size_t count, unsigned shift)
 {
-    return mapping->start | (mapping->last + 1);
+    return tide__is_in_frame(mappings[count - 1].last, tide__frame_base(mappings[0].start, shift),
+                             shift);
 }
 
 static bool
-frame_holds(const struct frame *frame, const struct tide_mapping *mapping)
+are_compact(const struct tide_mapping *mappings, size_t count, unsigned shift)
 {
-    uint64_t granule_mask = (UINT64_C(1) << frame->shift) - 1;
-
-    return (bound_bits(mapping) & granule_mask) == 0 && mapping->start >= frame->base &&
-           (mapping->last - frame->base) >> frame->shift <= UINT32_MAX;
-}
-
-/* Find a frame for sorted mappings: the finest granule that spans them, but pages rather than
- * bytes, and room to grow on both sides. Returns whether there is one. */
-static bool
-find_frame(const struct tide_mapping *mappings, size_t count, struct frame *frame)
-{
-    uint64_t start = mappings[0].start, span = mappings[count - 1].last - start;
-    uint64_t bits = 0, window, half;
-    unsigned coarsest;
-
     for (size_t i = 0; i < count; i++)
-        bits |= bound_bits(&mappings[i]);
-    coarsest = tide__trailing_zeros(bits);
-    if (coarsest > 32)
-        coarsest = 32;
-    frame->shift = coarsest < PREFERRED_SHIFT ? coarsest : PREFERRED_SHIFT;
-    while (frame->shift < coarsest && span >> frame->shift >= UINT32_MAX / 2)
-        frame->shift++;
-    if (span >> frame->shift > UINT32_MAX)
-        return false;
-    frame->base = 0;
-    if (frame->shift == 32)
-        return true;
-    window = UINT64_C(1) << (32 + frame->shift);
-    half = ((window - 1 - span) / 2) >> frame->shift << frame->shift;
-    if (start > half)
-        frame->base = start - half;
-    if (frame->base > 0 - window)
-        frame->base = 0 - window;
-    return true;
+        if (!tide__is_on_granule(mappings[i].start, mappings[i].last, shift))
+            return false;
+    return count <= TIDE__COMPACT_SLOTS && is_one_frame(mappings, count, shift);
 }
 
 static void
 compact_fill(struct tide__compact *leaf, unsigned slot, const struct tide_mapping *mapping)
 {
-    tide__u32_store_relaxed(&leaf->start[slot],
-                            (uint32_t)((mapping->start - leaf->base) >> leaf->shift));
-    tide__u32_store_relaxed(&leaf->last[slot],
-                            (uint32_t)((mapping->last - leaf->base) >> leaf->shift));
+    tide__u32_store_relaxed(&leaf->start[slot], tide__granule(mapping->start, leaf->shift));
+    tide__u32_store_relaxed(&leaf->last[slot], tide__granule(mapping->last, leaf->shift));
     leaf->target[slot] = mapping->target;
     leaf->access[slot] = (uint8_t)mapping->flags;
     leaf->caller[slot] = (uint16_t)(mapping->flags >> 16);
@@ -143,9 +99,13 @@ bool
 tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
 {
     const struct tide__leaf *leaf = tide__leaf_of(ref);
-    struct frame frame = { leaf->base, leaf->shift };
 
-    return tide__kind_of(ref) == TIDE__PLAIN || frame_holds(&frame, mapping);
+    if (leaf->shift == TIDE__NO_FRAME)
+        return true;
+    return (tide__kind_of(ref) == TIDE__PLAIN ||
+            tide__is_on_granule(mapping->start, mapping->last, leaf->shift)) &&
+           tide__is_in_frame(mapping->start, leaf->base, leaf->shift) &&
+           tide__is_in_frame(mapping->last, leaf->base, leaf->shift);
 }
 
 uint32_t
@@ -172,25 +132,21 @@ tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
 /* ---------------------------------------------------------------------------------- building -- */
 
 bool
-tide__leaf_holds(const struct tide_mapping *mappings, size_t count)
+tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigned shift)
 {
-    struct frame frame;
-
-    return count <= TIDE__PLAIN_SLOTS ||
-           (count <= TIDE__COMPACT_SLOTS && find_frame(mappings, count, &frame));
+    return count <= TIDE__PLAIN_SLOTS || are_compact(mappings, count, shift);
 }
 
 tide__ref
-tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings, size_t count)
+tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings, size_t count,
+                 unsigned shift)
 {
-    struct frame frame;
-    bool compact = find_frame(mappings, count, &frame);
+    bool compact = are_compact(mappings, count, shift);
     tide__ref ref = (tide__ref)node | (compact ? TIDE__COMPACT : TIDE__PLAIN);
 
-    if (compact) {
-        node->compact.base = frame.base;
-        node->compact.shift = (uint8_t)frame.shift;
-    }
+    node->leaf.base = tide__frame_base(mappings[0].start, shift);
+    node->leaf.shift =
+        is_one_frame(mappings, count, shift) ? (uint8_t)shift : (uint8_t)TIDE__NO_FRAME;
     node->leaf.used = 0;
     for (size_t i = 0; i < count; i++)
         tide__leaf_fill(ref, &mappings[i]);
@@ -221,9 +177,9 @@ tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live)
     tide__ref copy = (tide__ref)node | tide__kind_of(ref);
     const union tide__node *leaf = tide__node_of(ref);
 
+    node->leaf.base = leaf->leaf.base;
+    node->leaf.shift = leaf->leaf.shift;
     if (tide__kind_of(ref) == TIDE__COMPACT) {
-        node->compact.base = leaf->compact.base;
-        node->compact.shift = leaf->compact.shift;
         compact_copy(&node->compact, &leaf->compact, live);
     } else {
         node->plain.used = 0;

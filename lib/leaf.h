@@ -28,12 +28,12 @@ bool tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping);
 /* Write the next fresh slot, unseen by readers. Returns its bit, to be published. */
 uint32_t tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping);
 
-/* Whether one leaf can hold these sorted mappings. */
-bool tide__leaf_holds(const struct tide_mapping *mappings, size_t count);
+/* Whether one leaf can hold these sorted mappings. shift: the tree's. */
+bool tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigned shift);
 
 /* Make node a leaf of these sorted mappings, which it can hold, all live. */
 tide__ref tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings,
-                           size_t count);
+                           size_t count, unsigned shift);
 
 /* Make node a copy of a leaf that has the live slots only. */
 tide__ref tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live);

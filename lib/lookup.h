@@ -17,11 +17,12 @@ static tide__always_inline bool
 tide__lookup_any(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     tide__ref ref = tide__enter(tree);
+    uint32_t granule = tide__granule(address, tree->shift);
 
     for (unsigned level = 0; level <= TIDE__MAX_HEIGHT; level++) {
         if (!tide__is_inner(ref))
-            return tide__leaf_lookup(ref, address, mapping);
-        ref = tide__step(ref, address);
+            return tide__leaf_lookup(ref, address, granule, mapping);
+        ref = tide__step(ref, address, granule);
         tide__prefetch_node(ref);
     }
     return false; /* no tree is that high */
@@ -40,13 +41,14 @@ tide__lookup_group(const struct tide *tree, const uint64_t *addresses, size_t co
     /* All leaves under one root are equally deep, so the first tells for all. */
     for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(refs[0]); level++)
         for (size_t i = 0; i < count; i++) {
-            refs[i] = tide__step(refs[i], addresses[i]);
+            refs[i] = tide__step(refs[i], addresses[i], tide__granule(addresses[i], tree->shift));
             tide__prefetch_node(refs[i]);
         }
     for (size_t i = 0; i < count; i++) {
         mappings[i].start = 1;
         mappings[i].last = 0;
-        hits += tide__leaf_lookup(refs[i], addresses[i], &mappings[i]);
+        hits += tide__leaf_lookup(refs[i], addresses[i], tide__granule(addresses[i], tree->shift),
+                                  &mappings[i]);
     }
     return hits;
 }
@@ -66,7 +68,7 @@ tide__lookup_many_any(const struct tide *tree, const uint64_t *addresses, size_t
     return hits;
 }
 
-/* For the writer. An unused separator is the highest address, and bounds nothing. */
+/* For the writer. */
 static tide__always_inline void
 tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct tide__site *site)
 {
@@ -75,11 +77,10 @@ tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct 
 
     site->parent = 0;
     while (tide__is_inner(ref)) {
-        const struct tide__inner *node = tide__inner_of(ref);
-        unsigned rank = (unsigned)tide__rank(node, start);
+        unsigned rank = (unsigned)tide__rank(ref, start);
 
-        if (rank < TIDE__FANOUT - 1 && node->separator[rank] < owned)
-            owned = node->separator[rank];
+        if (rank + 1 < tide__inner_of(ref)->count)
+            owned = tide__separator(ref, rank);
         site->parent = ref;
         site->index = rank;
         ref = tide__child_at(ref, rank);

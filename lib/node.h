@@ -2,29 +2,39 @@
 /*
  * The nodes of the tree: layouts, tagged references, accessors, and the invariants.
  *
- * A node is 256 bytes, four cache lines, whichever of the three kinds it is. A reference is the
+ * A node is 320 bytes, five cache lines, whichever of the four kinds it is. A reference is the
  * address of a node with its kind in the low bits, so that a reader knows the kind before it has
  * the node.
  *
- *   inner     16 children and the 15 separators between them. Child i owns the addresses above
- *             separator i-1 up to separator i, inclusive; the outermost bounds are the node's own.
- *   compact   a leaf of 12 slots; bounds are 32-bit numbers of granules from a base of the leaf
- *   plain     a leaf of 8 slots with 64-bit bounds, for what no base and granule can express
+ * Nearly everything works with 32-bit numbers of granules. The address space is divided into frames
+ * of 2^32 granules, 16 TiB where a granule is 4 KiB; within one a number tells an address, and one
+ * comparison of 64 bytes searches a node. What lies in no single frame, or is not on a granule,
+ * has kinds of its own.
+ *
+ *   narrow    16 children and the 15 separators between them, in granules of one frame
+ *   wide      the same with 64-bit separators
+ *   compact   a leaf of 16 slots; bounds in granules of one frame
+ *   plain     a leaf of 8 slots with 64-bit bounds
+ *
+ * Child i owns the addresses above separator i-1 up to separator i, inclusive; the outermost bounds
+ * are the node's own.
  *
  * Invariants, verified by tide_check (check.c):
  *   I1  All leaves are equally deep. An inner root has two children or more, any other inner node
  *       at least one; a leaf that is not the root has a live slot.
- *   I2  Separators ascend strictly and lie inside the bounds of their node; unused ones are
- *       UINT64_MAX. They never change while the node can be reached.
+ *   I2  Separators ascend strictly and lie inside the bounds of their node; unused ones are the
+ *       highest number. They never change while the node can be reached.
  *   I3  A live slot lies wholly inside the addresses that its leaf owns: no mapping straddles a
  *       separator. Live slots do not overlap, and start <= last.
- * I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
+ *   I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
  *       Live slots are a subset of the used ones.
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
  *   I6  The counters (mappings, bytes, nodes, height) are those of the tree; nodes in the tree,
  *       free, retired and held for retiring add up to those allocated.
  *   I7  Both watermarks "ever" enclose what is mapped.
+ *   I8  The children of a narrow node have its frame, so that all that is mapped below it lies there,
+ *       though it may own addresses outside. A leaf of a frame has nothing outside of it.
  */
 #ifndef TIDE_LIB_NODE_H
 #define TIDE_LIB_NODE_H
@@ -42,50 +52,63 @@
 #define TIDE__COMPACT_SLOTS 4
 #define TIDE__PLAIN_SLOTS   3
 #define TIDE__MAX_HEIGHT    64
+#define TIDE__FRAME_BITS    5
+#define TIDE__SHIFT_LEAST   1
 #else
 #define TIDE__FANOUT        16
-#define TIDE__COMPACT_SLOTS 12
+#define TIDE__COMPACT_SLOTS 16
 #define TIDE__PLAIN_SLOTS   8
 #define TIDE__MAX_HEIGHT    28
+#define TIDE__FRAME_BITS    32
+#define TIDE__SHIFT_LEAST   12
 #endif
 /* A split leaves room for five children or more, so a level more takes five times as many
  * operations as the level before: 5^28 is beyond 2^64. docs/design.md has the argument. */
 
+/* The highest number of a granule in its frame; the lowest and highest logarithm of the size of one:
+ * pages, and what leaves two frames or more. */
+#define TIDE__FRAME_MASK ((uint32_t)(UINT64_MAX >> (64 - TIDE__FRAME_BITS)))
+#define TIDE__SHIFT_MOST (63 - TIDE__FRAME_BITS)
+
 #define TIDE__LINE 64 /* alignment of nodes, and what a prefetch fetches */
 
 enum tide__kind {
-    TIDE__INNER = 0,
+    TIDE__NARROW = 0,
     TIDE__COMPACT = 1,
     TIDE__PLAIN = 2,
+    TIDE__WIDE = 3,
     TIDE__KIND_MASK = 3,
 };
 
 typedef uintptr_t tide__ref;
 
-/* Fields up to live are common to both leaves. "used" is the writer's alone. */
+/* These fields are common to both leaves. "used" is the writer's alone. */
 struct tide__leaf {
-    uint64_t base;
+    uint64_t base;         /* where the frame begins */
     tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
-    uint8_t shift;
-    uint8_t used; /* slots written so far, 0 to used - 1 */
+    uint8_t shift;         /* the granule is 1 << shift bytes */
+    uint8_t used;          /* slots written so far, 0 to used - 1 */
 };
 
+/* The shift of a plain leaf whose mappings lie in no single frame. */
+#define TIDE__NO_FRAME 0xff
+
 struct tide__compact {
-    uint64_t base; /* address of offset 0, a multiple of the granule */
+    uint64_t base;
     tide__atomic_u32 live;
-    uint8_t shift; /* the granule is 1 << shift bytes; at most 32 */
+    uint8_t shift;
     uint8_t used;
-    tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* rest of line 0 */
-    tide__atomic_u32 last[TIDE__COMPACT_SLOTS];  /* line 1; inclusive, in granules */
     uint8_t access[TIDE__COMPACT_SLOTS];         /* flags 0-3 */
     uint16_t caller[TIDE__COMPACT_SLOTS];        /* flags 16-31 */
-    uint64_t target[TIDE__COMPACT_SLOTS];        /* line 2 from its middle, line 3 */
+    tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* line 1; in granules */
+    tide__atomic_u32 last[TIDE__COMPACT_SLOTS];  /* line 2; inclusive */
+    uint64_t target[TIDE__COMPACT_SLOTS];        /* lines 3 and 4 */
 };
 
 struct tide__plain {
-    uint64_t unused;
+    uint64_t base;
     tide__atomic_u32 live;
-    uint8_t unused_shift;
+    uint8_t shift; /* or TIDE__NO_FRAME */
     uint8_t used;
     uint32_t flags[TIDE__PLAIN_SLOTS];
     _Alignas(TIDE__LINE) uint64_t start[TIDE__PLAIN_SLOTS];
@@ -94,9 +117,14 @@ struct tide__plain {
 };
 
 struct tide__inner {
-    uint64_t separator[TIDE__FANOUT - 1]; /* lines 0 and 1, with */
+    union {
+        uint64_t wide[TIDE__FANOUT - 1]; /* lines 0 and 1, with count */
+        uint32_t narrow[TIDE__FANOUT];   /* line 0; the last is never used */
+    };
     uint64_t count;                       /* children */
     tide__atomic_ref child[TIDE__FANOUT]; /* lines 2 and 3: the words that PUB-CHILD stores */
+    uint64_t base;                        /* of a narrow node, as in a leaf */
+    uint8_t shift;
 };
 
 union tide__node {
@@ -113,9 +141,9 @@ static_assert(offsetof(struct tide__leaf, live) == offsetof(struct tide__compact
               "both kinds of leaf begin alike");
 #ifndef TIDE_TINY
 static_assert(offsetof(struct tide__inner, child) == 128, "separators and count fill two lines");
-static_assert(offsetof(struct tide__compact, start) == 16, "starts fill line 0");
-static_assert(offsetof(struct tide__compact, last) == 64, "lasts begin line 1");
-static_assert(sizeof(union tide__node) == 256, "a node is four cache lines");
+static_assert(offsetof(struct tide__compact, start) == 64, "starts fill line 1");
+static_assert(offsetof(struct tide__compact, last) == 128, "lasts fill line 2");
+static_assert(sizeof(union tide__node) == 320, "a node is five cache lines");
 #endif
 static_assert(TIDE__COMPACT_SLOTS <= 16 && TIDE__PLAIN_SLOTS <= TIDE__COMPACT_SLOTS,
               "tide_iterator holds a leaf");
@@ -150,11 +178,23 @@ tide__node_of(tide__ref ref)
     return (union tide__node *)(ref & ~(tide__ref)TIDE__KIND_MASK);
 }
 
-/* Of a known kind: the compiler folds the subtraction into the addresses of the fields. */
 static inline struct tide__inner *
 tide__inner_of(tide__ref ref)
 {
-    return (struct tide__inner *)(ref - TIDE__INNER);
+    return &tide__node_of(ref)->inner;
+}
+
+/* Of a known kind: the compiler folds the subtraction into the addresses of the fields. */
+static inline struct tide__inner *
+tide__narrow_of(tide__ref ref)
+{
+    return (struct tide__inner *)(ref - TIDE__NARROW);
+}
+
+static inline struct tide__inner *
+tide__wide_of(tide__ref ref)
+{
+    return (struct tide__inner *)(ref - TIDE__WIDE);
 }
 
 static inline struct tide__compact *
@@ -178,15 +218,79 @@ tide__leaf_of(tide__ref ref)
 static inline bool
 tide__is_inner(tide__ref ref)
 {
-    return tide__kind_of(ref) == TIDE__INNER;
+    return tide__kind_of(ref) == TIDE__NARROW || tide__kind_of(ref) == TIDE__WIDE;
 }
 
-/* All lines of a node at once. The kind in the low bits does not lead to another line. */
+/* All lines of a node that a lookup may read, at once. The kind in the low bits does not lead to
+ * another line. */
 static tide__always_inline void
 tide__prefetch_node(tide__ref ref)
 {
-    for (unsigned line = 0; line < TIDE__NODE_SIZE; line += TIDE__LINE)
-        tide__prefetch((const char *)ref + line);
+    const char *line = (const char *)ref;
+
+    tide__prefetch(line);
+    tide__prefetch(line + 2 * TIDE__LINE);
+    tide__prefetch(line + 3 * TIDE__LINE);
+    if (tide__kind_of(ref) == TIDE__NARROW)
+        return;
+    tide__prefetch(line + TIDE__LINE);
+    if (tide__kind_of(ref) == TIDE__COMPACT)
+        tide__prefetch(line + 4 * TIDE__LINE);
+}
+
+/* ------------------------------------------------------------------------------------ frames -- */
+
+/* The number of the granule of an address in its frame. */
+static inline uint32_t
+tide__granule(uint64_t address, unsigned shift)
+{
+    return (uint32_t)(address >> shift) & TIDE__FRAME_MASK;
+}
+
+static inline uint64_t
+tide__frame_base(uint64_t address, unsigned shift)
+{
+    return address >> (TIDE__FRAME_BITS + shift) << (TIDE__FRAME_BITS + shift);
+}
+
+/* Also where address < base: frames begin at multiples of their size, so the difference wraps to
+ * beyond one. */
+static inline bool
+tide__is_in_frame(uint64_t address, uint64_t base, unsigned shift)
+{
+    return (address - base) >> shift <= TIDE__FRAME_MASK;
+}
+
+/* Whether a node is of a frame, and where it begins. */
+static inline bool
+tide__frame_of(tide__ref ref, uint64_t *base)
+{
+    if (tide__kind_of(ref) == TIDE__WIDE ||
+        (tide__kind_of(ref) == TIDE__PLAIN && tide__leaf_of(ref)->shift == TIDE__NO_FRAME))
+        return false;
+    *base = tide__is_inner(ref) ? tide__inner_of(ref)->base : tide__leaf_of(ref)->base;
+    return true;
+}
+
+/* Whether child may become one of this inner node's children: see I8. */
+static inline bool
+tide__accepts(tide__ref parent, tide__ref child)
+{
+    uint64_t base;
+
+    return tide__kind_of(parent) == TIDE__WIDE ||
+           (tide__frame_of(child, &base) && base == tide__inner_of(parent)->base);
+}
+
+/* The last address of a child that is not the last child. */
+static inline uint64_t
+tide__separator(tide__ref ref, size_t index)
+{
+    const struct tide__inner *node = tide__inner_of(ref);
+
+    if (tide__kind_of(ref) == TIDE__WIDE)
+        return node->wide[index];
+    return node->base + (((uint64_t)node->narrow[index] + 1) << node->shift) - 1;
 }
 
 /* The root of a tree in which nothing is mapped: no live slot, and none to be had. Never stored to,

@@ -22,9 +22,7 @@ struct tide__path {
 static inline uint64_t
 tide__child_last(tide__ref ref, unsigned index, uint64_t parent_last)
 {
-    const struct tide__inner *node = tide__inner_of(ref);
-
-    return index + 1 < node->count ? node->separator[index] : parent_last;
+    return index + 1 < tide__inner_of(ref)->count ? tide__separator(ref, index) : parent_last;
 }
 
 /* Go from the node at level, reached with ref and last, down to the owner of address. */
@@ -37,7 +35,7 @@ tide__path_down(struct tide__path *path, unsigned level, tide__ref ref, uint64_t
 
         step->ref = ref;
         step->last = last;
-        step->index = (unsigned)tide__rank(tide__inner_of(ref), address);
+        step->index = (unsigned)tide__rank(ref, address);
         last = tide__child_last(ref, step->index, last);
         ref = tide__child_at(ref, step->index);
     }

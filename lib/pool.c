@@ -112,7 +112,7 @@ tide__pool_reserve(const struct tide *tree, unsigned height)
 {
     uint64_t levels = (uint64_t)height + 1;
 
-    return tide__pool_removal_reserve(tree, height) + 3 * levels + 1 + batches_for(tree, levels);
+    return tide__pool_removal_reserve(tree, height) + 3 * levels + 2 + batches_for(tree, levels);
 }
 
 void

@@ -22,13 +22,13 @@ find_owner(const struct tide *tree, uint64_t address)
 
     while (tide__is_inner(owner.leaf)) {
         const struct tide__inner *node = tide__inner_of(owner.leaf);
-        size_t rank = tide__rank(node, address);
+        size_t rank = tide__rank(owner.leaf, address);
 
         if (rank > 0)
-            owner.start = node->separator[rank - 1] + 1;
+            owner.start = tide__separator(owner.leaf, rank - 1) + 1;
         if (rank + 1 < node->count)
-            owner.last = node->separator[rank];
-        owner.leaf = tide__step(owner.leaf, address);
+            owner.last = tide__separator(owner.leaf, rank);
+        owner.leaf = tide__child_acquire(node, rank); /* [ACQ-CHILD]: see search.h */
     }
     /* [ACQ-LIVE] acquire: see search.h. */
     owner.live = tide__live_acquire(&tide__leaf_of(owner.leaf)->live);

@@ -108,12 +108,12 @@ merge_leaf(struct tide__rebuild *rebuild, int side, struct remains *remains)
  * was. (Spread evenly it might need three, where neighbours do not go together in a compact
  * leaf.) */
 static bool
-stays_apart(const struct remains *remains, size_t left)
+stays_apart(const struct remains *remains, size_t left, unsigned shift)
 {
     return left > 0 && left < remains->count &&
-           !tide__leaf_holds(remains->mapping, remains->count) &&
-           tide__leaf_holds(remains->mapping, left) &&
-           tide__leaf_holds(remains->mapping + left, remains->count - left);
+           !tide__leaf_holds(remains->mapping, remains->count, shift) &&
+           tide__leaf_holds(remains->mapping, left, shift) &&
+           tide__leaf_holds(remains->mapping + left, remains->count - left, shift);
 }
 
 static bool
@@ -137,9 +137,9 @@ rebuild_leaves(struct tide__rebuild *rebuild)
     side = tide__edit_merge_side(edit, (unsigned)remains.count);
     if (side != 0)
         last = merge_leaf(rebuild, side, &remains);
-    else if (edit->kind == TIDE__REMOVE && stays_apart(&remains, left))
+    else if (edit->kind == TIDE__REMOVE && stays_apart(&remains, left, edit->tree->shift))
         return tide__build_leaves(rebuild, remains.mapping, left,
-                                  remains.mapping[left].start - 1) &&
+                                  tide__build_separator(rebuild, &remains.mapping[left])) &&
                tide__build_leaves(rebuild, remains.mapping + left, remains.count - left, last);
     return tide__build_leaves(rebuild, remains.mapping, remains.count, last);
 }
@@ -313,7 +313,8 @@ rebuild_inner(struct tide__rebuild *rebuild, struct target *target)
         const struct tide__step *left = &edit->left.level[level];
         const struct tide__step *right = &edit->right->level[level];
 
-        if (left->ref == right->ref && rebuild->low == rebuild->high && rebuild->unit_count == 1) {
+        if (left->ref == right->ref && rebuild->low == rebuild->high && rebuild->unit_count == 1 &&
+            tide__accepts(left->ref, rebuild->units[0].ref)) {
             target->node = tide__inner_of(left->ref);
             target->index = rebuild->low;
             target->ref = rebuild->units[0].ref;

@@ -16,15 +16,14 @@
 /* How many batches share one synchronize, for an RCU without defer. */
 #define SYNCHRONIZE_AFTER 16
 
-/* One thing in a batch, by the low bits of its first word: a node (with the kinds of node.h), or a
- * notice, which takes NOTICE_ITEMS items. */
+/* One thing in a batch: a reference of a node, or a notice, which takes NOTICE_ITEMS items. */
 struct item {
     uintptr_t word;
     uint32_t first, last;
 };
 #define NOTICE_ITEMS \
     ((sizeof(struct tide__notice) + sizeof(struct item) - 1) / sizeof(struct item) + 1)
-#define IS_NOTICE TIDE__KIND_MASK
+#define IS_NOTICE ((uintptr_t)TIDE__KIND_MASK + 1)
 
 #define BATCH_HEADER (sizeof(struct tide_rcu_head) + 3 * sizeof(void *) + sizeof(uint64_t))
 #define BATCH_ITEMS  ((TIDE__NODE_SIZE - BATCH_HEADER) / sizeof(struct item))
@@ -70,10 +69,9 @@ tide__tell(tide__ref ref, uint64_t start, uint64_t last, tide_removed_fn *fn, vo
     struct tide_mapping mapping[TIDE__COMPACT_SLOTS];
 
     if (tide__is_inner(ref)) {
-        const struct tide__inner *node = tide__inner_of(ref);
-        unsigned end = (unsigned)tide__rank(node, last);
+        unsigned end = (unsigned)tide__rank(ref, last);
 
-        for (unsigned i = (unsigned)tide__rank(node, start); i <= end; i++)
+        for (unsigned i = (unsigned)tide__rank(ref, start); i <= end; i++)
             tide__tell(tide__child_at(ref, i), start, last, fn, arg);
     } else {
         unsigned count = tide__leaf_sorted(ref, tide__live(ref), mapping);
@@ -100,7 +98,7 @@ static void
 make_calls(const struct tide__batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++)
-        if ((batch->item[i].word & TIDE__KIND_MASK) == IS_NOTICE) {
+        if (batch->item[i].word == IS_NOTICE) {
             struct tide__notice notice;
 
             memcpy(&notice, &batch->item[i + 1], sizeof(notice));
@@ -172,7 +170,7 @@ free_chain(struct tide *tree, struct tide__batch *batch)
         for (uint32_t i = 0; i < batch->count; i++) {
             const struct item *item = &batch->item[i];
 
-            if ((item->word & TIDE__KIND_MASK) == IS_NOTICE)
+            if (item->word == IS_NOTICE)
                 i += NOTICE_ITEMS - 1;
             else
                 tree->retire.retired -= free_unlinked(tree, item->word, item->first, item->last);

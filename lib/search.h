@@ -26,11 +26,18 @@
 #if defined(TIDE__SEARCH_AVX512)
 
 static tide__always_inline size_t
-tide__rank(const struct tide__inner *node, uint64_t address)
+tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
+{
+    return (size_t)__builtin_popcount(
+        _mm512_cmplt_epu32_mask(_mm512_load_si512(node->narrow), _mm512_set1_epi32((int)granule)));
+}
+
+static tide__always_inline size_t
+tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     __m512i key = _mm512_set1_epi64((long long)address);
-    __mmask16 low = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->separator[0]), key);
-    __mmask16 high = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->separator[8]), key);
+    __mmask16 low = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[0]), key);
+    __mmask16 high = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[8]), key);
 
     /* The last lane is the count of children. */
     return (size_t)__builtin_popcount(_mm512_kunpackb(high, low) & 0x7fffu);
@@ -39,13 +46,12 @@ tide__rank(const struct tide__inner *node, uint64_t address)
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
-    /* Whole lines: the starts come after four lanes of header, and four of flags after the
-     * lasts. */
-    unsigned begun = _mm512_cmple_epu32_mask(_mm512_load_si512(leaf), _mm512_set1_epi32((int)high));
+    unsigned begun =
+        _mm512_cmple_epu32_mask(_mm512_load_si512(leaf->start), _mm512_set1_epi32((int)high));
     unsigned not_over =
         _mm512_cmpge_epu32_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi32((int)low));
 
-    return begun >> 4 & not_over;
+    return begun & not_over;
 }
 
 static tide__always_inline uint32_t
@@ -82,10 +88,29 @@ tide__above4(const uint64_t *words, uint64_t address)
     return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(word, key)));
 }
 
-static tide__always_inline size_t
-tide__rank(const struct tide__inner *node, uint64_t address)
+/* Bit i: word i is not below key. */
+static tide__always_inline uint32_t
+tide__not_below8(const uint32_t *words, __m256i key)
 {
-    const uint64_t *separator = node->separator;
+    __m256i word = _mm256_load_si256((const __m256i *)(const void *)words);
+
+    return (uint32_t)_mm256_movemask_ps(
+        _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(word, key), word)));
+}
+
+static tide__always_inline size_t
+tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
+{
+    __m256i key = _mm256_set1_epi32((int)granule);
+
+    return 16 - (size_t)__builtin_popcount(tide__not_below8(node->narrow, key) |
+                                           tide__not_below8(node->narrow + 8, key) << 8);
+}
+
+static tide__always_inline size_t
+tide__rank_wide(const struct tide__inner *node, uint64_t address)
+{
+    const uint64_t *separator = node->wide;
 
     /* The last group overlaps the one before by a word, which is shifted out. */
     return (size_t)__builtin_popcount(tide__below4(separator, address) |
@@ -110,9 +135,8 @@ tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t hig
 {
     __m256i lows = _mm256_set1_epi32((int)low), highs = _mm256_set1_epi32((int)high);
 
-    /* The second group overlaps the first by four slots, to stay inside the arrays. */
     return tide__match8(leaf->start, leaf->last, lows, highs) |
-           tide__match8(leaf->start + 4, leaf->last + 4, lows, highs) << 4;
+           tide__match8(leaf->start + 8, leaf->last + 8, lows, highs) << 8;
 }
 
 static tide__always_inline uint32_t
@@ -127,12 +151,22 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 #else
 
 static tide__always_inline size_t
-tide__rank(const struct tide__inner *node, uint64_t address)
+tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
+{
+    size_t rank = 0;
+
+    for (unsigned i = 0; i < TIDE__FANOUT; i++)
+        rank += node->narrow[i] < granule;
+    return rank;
+}
+
+static tide__always_inline size_t
+tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     size_t rank = 0;
 
     for (unsigned i = 0; i < TIDE__FANOUT - 1; i++)
-        rank += node->separator[i] < address;
+        rank += node->wide[i] < address;
     return rank;
 }
 
@@ -166,21 +200,31 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 
 #endif
 
+/* Which child owns an address that may lie outside the node's frame. */
+static tide__always_inline size_t
+tide__rank(tide__ref ref, uint64_t address)
+{
+    const struct tide__inner *node = tide__inner_of(ref);
+    uint32_t granule;
+
+    if (tide__unlikely(tide__kind_of(ref) == TIDE__WIDE))
+        return tide__rank_wide(node, address);
+    granule = tide__granule(address, node->shift);
+    if (tide__unlikely(!tide__is_in_frame(address, node->base, node->shift)))
+        granule = address < node->base ? 0 : TIDE__FRAME_MASK;
+    return tide__rank_narrow(node, granule);
+}
+
 static tide__always_inline bool
-tide__compact_lookup(const struct tide__compact *leaf, uint64_t address,
+tide__compact_lookup(const struct tide__compact *leaf, uint64_t address, uint32_t granule,
                      struct tide_mapping *mapping)
 {
     /* [ACQ-LIVE] acquire: the slots of the mask are read as they were written before it.
        Pairs with PUB-LIVE in publish.h. Without it: a slot just made live is read half filled. */
     uint32_t live = tide__live_acquire(&leaf->live);
-    uint64_t offset = (address - leaf->base) >> leaf->shift;
-    uint32_t hit;
+    uint32_t hit = tide__compact_match(leaf, granule, granule) & live;
 
-    /* Also where address < base: a leaf's window of 2^32 granules does not wrap. */
-    if (tide__unlikely(offset > UINT32_MAX))
-        return false;
-    hit = tide__compact_match(leaf, (uint32_t)offset, (uint32_t)offset) & live;
-    if (hit == 0)
+    if (hit == 0 || tide__unlikely(!tide__is_in_frame(address, leaf->base, leaf->shift)))
         return false;
     tide__compact_get(leaf, tide__lowest_bit(hit), mapping);
     return true;
@@ -198,12 +242,12 @@ tide__plain_lookup(const struct tide__plain *leaf, uint64_t address, struct tide
     return true;
 }
 
-/* Look one address up in the leaf that owns it. */
+/* Look one address up in the leaf that owns it; granule is its number in its own frame. */
 static tide__always_inline bool
-tide__leaf_lookup(tide__ref ref, uint64_t address, struct tide_mapping *mapping)
+tide__leaf_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tide_mapping *mapping)
 {
     if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT))
-        return tide__compact_lookup(tide__compact_of(ref), address, mapping);
+        return tide__compact_lookup(tide__compact_of(ref), address, granule, mapping);
     return tide__plain_lookup(tide__plain_of(ref), address, mapping);
 }
 
@@ -220,24 +264,27 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
         return 0;
     low = start < leaf->base ? 0 : (start - leaf->base) >> leaf->shift;
     high = (last - leaf->base) >> leaf->shift;
-    if (low > UINT32_MAX)
+    if (low > TIDE__FRAME_MASK)
         return 0;
-    if (high > UINT32_MAX)
-        high = UINT32_MAX;
+    if (high > TIDE__FRAME_MASK)
+        high = TIDE__FRAME_MASK;
     return tide__compact_match(leaf, (uint32_t)low, (uint32_t)high) & live;
 }
 
-/* From an inner node to the child that owns address. */
+/* From an inner node to the child that owns address; granule is its number in its own frame. In a
+ * node of another frame the number leads astray, to any child: nothing is mapped there that has the
+ * address (I8), and every leaf can tell. */
 static tide__always_inline tide__ref
-tide__step(tide__ref ref, uint64_t address)
+tide__step(tide__ref ref, uint64_t address, uint32_t granule)
 {
-    const struct tide__inner *node = tide__inner_of(ref);
-
     /* [ACQ-CHILD] acquire: the child is read as it was built before it was linked. Pairs with
        PUB-CHILD in publish.h. Without it: a node just linked is read before it is filled. */
-    tide__ref child = tide__child_acquire(node, tide__rank(node, address));
+    if (tide__likely(tide__kind_of(ref) == TIDE__NARROW)) {
+        const struct tide__inner *node = tide__narrow_of(ref);
 
-    return child;
+        return tide__child_acquire(node, tide__rank_narrow(node, granule));
+    }
+    return tide__child_acquire(tide__wide_of(ref), tide__rank_wide(tide__wide_of(ref), address));
 }
 
 #endif

@@ -90,6 +90,11 @@ tide_create(const struct tide_options *options, struct tide **result)
     tide__ref_store_relaxed(&tree->retire.done, 0);
     choose_lookup(tree);
     tree->granule_shift = tide__trailing_zeros(options->granule);
+    tree->shift = tree->granule_shift;
+    if (tree->shift < TIDE__SHIFT_LEAST)
+        tree->shift = TIDE__SHIFT_LEAST;
+    if (tree->shift > TIDE__SHIFT_MOST)
+        tree->shift = TIDE__SHIFT_MOST;
     tree->first = options->first;
     tree->last = options->last;
     tree->max_mappings = options->max_mappings;

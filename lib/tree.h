@@ -59,6 +59,7 @@ struct tide {
     tide__lookup_fn *lookup;
     tide__lookup_many_fn *lookup_many;
     tide__survey_fn *survey;
+    unsigned shift; /* of the granules of its frames */
 
     _Alignas(TIDE__LINE) unsigned height; /* levels of inner nodes */
     bool busy;                            /* a removal callback is running */

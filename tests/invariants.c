@@ -62,23 +62,48 @@ make_tree(void)
 }
 
 /* The parent of the lowest leaves, and the lowest leaf. */
-static struct tide__inner *
+static tide__ref
 lowest_inner(const struct tide *tree, tide__ref *leaf)
 {
-    tide__ref ref = tide__root(tree);
-    struct tide__inner *inner = NULL;
+    tide__ref ref = tide__root(tree), parent = 0;
 
     for (; tide__is_inner(ref); ref = tide__child_at(ref, 0))
-        inner = tide__inner_of(ref);
+        parent = ref;
     *leaf = ref;
-    return inner;
+    return parent;
+}
+
+static void
+break_wide(struct tide *tree, struct tide__inner *inner)
+{
+    BREAK(tree, inner->wide[0], UINT64_MAX, "I2");
+    if (inner->count > 2)
+        BREAK(tree, inner->wide[1], inner->wide[0], "I2");
+    if (inner->count < TIDE__FANOUT)
+        BREAK(tree, inner->wide[TIDE__FANOUT - 2], 0, "I2");
+    BREAK(tree, inner->wide[0], inner->wide[0] - 0x4000, "I3");
+}
+
+static void
+break_narrow(struct tide *tree, struct tide__inner *inner)
+{
+    BREAK(tree, inner->narrow[0], UINT32_MAX, "I2");
+    if (inner->count > 2)
+        BREAK(tree, inner->narrow[1], inner->narrow[0], "I2");
+    if (inner->count < TIDE__FANOUT)
+        BREAK(tree, inner->narrow[TIDE__FANOUT - 2], 0, "I2");
+    BREAK(tree, inner->narrow[0], inner->narrow[0] - 4, "I3");
+    BREAK(tree, inner->narrow[TIDE__FANOUT - 1], 0, "I8");
+    BREAK(tree, inner->base, inner->base + 0x1000, "I8");
+    BREAK(tree, inner->base, UINT64_C(1) << 63, "I2");
+    BREAK(tree, inner->shift, 31, "I8");
 }
 
 static void
 break_inner(struct tide *tree)
 {
-    tide__ref leaf;
-    struct tide__inner *inner = lowest_inner(tree, &leaf);
+    tide__ref leaf, parent = lowest_inner(tree, &leaf);
+    struct tide__inner *inner = tide__inner_of(parent);
     struct tide__inner *root = tide__inner_of(tide__root(tree));
 
     BREAK(tree, inner->count, 0, "I1");
@@ -88,12 +113,10 @@ break_inner(struct tide *tree)
     BREAK(tree, inner->child[1], 0, "I1");
     BREAK(tree, inner->child[1], leaf, "I3");
     BREAK(tree, root->child[0], leaf, "I1");
-    BREAK(tree, inner->separator[0], UINT64_MAX, "I2");
-    if (inner->count > 2)
-        BREAK(tree, inner->separator[1], inner->separator[0], "I2");
-    if (inner->count < TIDE__FANOUT)
-        BREAK(tree, inner->separator[TIDE__FANOUT - 2], 0, "I2");
-    BREAK(tree, inner->separator[0], inner->separator[0] - 0x4000, "I3");
+    if (tide__kind_of(parent) == TIDE__NARROW)
+        break_narrow(tree, inner);
+    else
+        break_wide(tree, inner);
 }
 
 static void
@@ -111,13 +134,13 @@ break_leaf(struct tide *tree)
     BREAK(tree, leaf->live, UINT32_C(1) << 31, "I4");
     BREAK(tree, leaf->used, TIDE__COMPACT_SLOTS + 1, "I4");
     BREAK(tree, leaf->used, 0, "I4");
-    BREAK(tree, leaf->shift, 33, "I3");
+    BREAK(tree, leaf->shift, 13, "I8");
     BREAK(tree, leaf->start[0], leaf->last[0] + 1, "I3");
-    BREAK(tree, leaf->last[0], UINT32_MAX, "I3");
+    BREAK(tree, leaf->last[0], TIDE__FRAME_MASK, "I3");
     BREAK(tree, leaf->start[1], leaf->start[0], "I3");
     BREAK(tree, leaf->access[0], 0, "I5");
     BREAK(tree, leaf->access[0], 0x11, "I5");
-    BREAK(tree, leaf->base, leaf->base + 0x800, "I5");
+    BREAK(tree, leaf->base, UINT64_C(1) << 63, "I3");
 }
 
 static void
