@@ -19,6 +19,17 @@
 #define tide__prefetch(address) ((void)(address))
 #endif
 
+/* The same pointer, of which the compiler knows nothing: where it would add a constant to an index
+ * that has just been found, it has to add it to the pointer beforehand. */
+static tide__always_inline const void *
+tide__opaque(const void *pointer)
+{
+#if defined(__GNUC__)
+    __asm__("" : "+r"(pointer));
+#endif
+    return pointer;
+}
+
 /* The index of the lowest bit set; bits is not 0. */
 static inline unsigned
 tide__lowest_bit(uint32_t bits)

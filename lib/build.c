@@ -103,7 +103,7 @@ build_inner(union tide__node *node, const struct tide__unit *children, size_t co
     bool narrow = have_frame(children, count, shift, &inner->base);
 
     inner->shift = (uint8_t)shift;
-    inner->count = count;
+    inner->count = (uint8_t)count;
     for (size_t i = 0; i < TIDE__FANOUT; i++)
         tide__ref_store_relaxed(&inner->child[i], i < count ? children[i].ref : 0);
     if (narrow) {
@@ -111,7 +111,7 @@ build_inner(union tide__node *node, const struct tide__unit *children, size_t co
             inner->narrow[i] = i + 1 < count ? tide__granule(children[i].last, shift) : UINT32_MAX;
         return (tide__ref)node | TIDE__NARROW;
     }
-    for (size_t i = 0; i + 1 < TIDE__FANOUT; i++)
+    for (size_t i = 0; i < TIDE__FANOUT; i++)
         inner->wide[i] = i + 1 < count ? children[i].last : UINT64_MAX;
     return (tide__ref)node | TIDE__WIDE;
 }

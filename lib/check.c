@@ -51,7 +51,7 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
 
     if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__PLAIN)
         return fail(check, "I1: a leaf of no known kind");
-    if (leaf->used > tide__slots_of(ref) || live >> leaf->used != 0)
+    if ((leaf->used | live) >> tide__slots_of(ref) != 0 || (live & ~(uint32_t)leaf->used) != 0)
         return fail(check, "I4: a slot is live that was never used");
     if (live == 0 && !is_root)
         return fail(check, "I1: an empty leaf that is not the root");

@@ -137,11 +137,11 @@ plan_in_place(struct tide__edit *edit, struct in_place *change)
 }
 
 /* Slots are written once, so the removed mappings can still be read where they were. */
-static void
-tell_in_place(const struct tide__edit *edit, uint32_t gone)
+void
+tide__edit_tell(const struct tide__edit *edit, tide__ref leaf, uint32_t gone)
 {
     struct tide_mapping removed[TIDE__COMPACT_SLOTS];
-    unsigned count = tide__leaf_sorted(edit->left.leaf, gone, removed);
+    unsigned count = tide__leaf_sorted(leaf, gone, removed);
 
     edit->tree->busy = true;
     for (unsigned i = 0; i < count; i++) {
@@ -179,7 +179,7 @@ apply_in_place(struct tide__edit *edit, const struct in_place *change)
 
     tide__edit_account(edit);
     if (edit->fn != NULL && !edit->deferred)
-        tell_in_place(edit, change->gone);
+        tide__edit_tell(edit, leaf, change->gone);
     tide__retire(tree, NULL, 0, &notice, notices);
     return 0;
 }

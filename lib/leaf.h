@@ -16,17 +16,64 @@ unsigned tide__leaf_sorted(tide__ref ref, uint32_t live, struct tide_mapping *ma
 bool tide__leaf_next(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping);
 bool tide__leaf_prev(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping);
 
-/* How many slots were never used, and whether one of them can express the mapping. */
+/* How many slots were never used. */
 static inline unsigned
 tide__leaf_fresh(tide__ref ref)
 {
-    return tide__slots_of(ref) - tide__leaf_of(ref)->used;
+    return tide__slots_of(ref) - tide__count_bits(tide__leaf_of(ref)->used);
 }
 
-bool tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping);
+/* Whether a leaf can express a mapping. */
+static inline bool
+tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
+{
+    const struct tide__leaf *leaf = tide__leaf_of(ref);
 
-/* Write the next fresh slot, unseen by readers. Returns its bit, to be published. */
-uint32_t tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping);
+    if (leaf->shift == TIDE__NO_FRAME)
+        return true;
+    return (tide__kind_of(ref) == TIDE__PLAIN ||
+            tide__is_on_granule(mapping->start, mapping->last, leaf->shift)) &&
+           tide__is_in_frame(mapping->start, leaf->base, leaf->shift) &&
+           tide__is_in_frame(mapping->last, leaf->base, leaf->shift);
+}
+
+/* Write a slot, unseen by readers. */
+static inline void
+tide__slot_set(tide__ref ref, unsigned slot, const struct tide_mapping *mapping)
+{
+    union tide__node *node = tide__node_of(ref);
+
+    node->leaf.newest = (uint8_t)slot;
+    node->leaf.used |= (uint16_t)(1u << slot);
+    if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT)) {
+        struct tide__compact *leaf = &node->compact;
+
+        tide__u32_store_relaxed(&leaf->start[slot], tide__granule(mapping->start, leaf->shift));
+        tide__u32_store_relaxed(&leaf->last[slot], tide__granule(mapping->last, leaf->shift));
+        leaf->target[slot] = mapping->target;
+        leaf->access[slot] = (uint8_t)mapping->flags;
+        leaf->caller[slot] = (uint16_t)(mapping->flags >> 16);
+    } else {
+        node->plain.start[slot] = mapping->start;
+        node->plain.last[slot] = mapping->last;
+        node->plain.target[slot] = mapping->target;
+        node->plain.flags[slot] = mapping->flags;
+    }
+}
+
+/* Write a fresh slot; there is one. Returns its bit, to be published. */
+static inline uint32_t
+tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
+{
+    uint32_t taken = tide__leaf_of(ref)->used;
+    unsigned slot;
+
+    if (tide__planted(11) && tide__live(ref) != 0) /* a slot written twice */
+        taken = tide__live(ref);
+    slot = tide__lowest_bit(~taken);
+    tide__slot_set(ref, slot, mapping);
+    return UINT32_C(1) << slot;
+}
 
 /* Whether one leaf can hold these sorted mappings. shift: the tree's. */
 bool tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigned shift);
@@ -35,7 +82,7 @@ bool tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigne
 tide__ref tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings,
                            size_t count, unsigned shift);
 
-/* Make node a copy of a leaf that has the live slots only. */
+/* Make node a copy of a leaf in which the slots that are not live are fresh again. */
 tide__ref tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live);
 
 #endif

@@ -23,7 +23,7 @@ tide__lookup_any(const struct tide *tree, uint64_t address, struct tide_mapping 
         if (!tide__is_inner(ref))
             return tide__leaf_lookup(ref, address, granule, mapping);
         ref = tide__step(ref, address, granule);
-        tide__prefetch_node(ref);
+        tide__prefetch_answer(ref);
     }
     return false; /* no tree is that high */
 }
@@ -68,28 +68,46 @@ tide__lookup_many_any(const struct tide *tree, const uint64_t *addresses, size_t
     return hits;
 }
 
+/* Down to the leaf that owns start, without a branch on which child is the last of its parent: that
+ * can't be foreseen. */
+static tide__always_inline void
+tide__survey_descend(const struct tide *tree, uint64_t start, struct tide__site *site)
+{
+    tide__ref ref = tide__root(tree);
+
+    site->parent = 0;
+    site->start = 0;
+    site->last = UINT64_MAX;
+    while (tide__is_inner(ref)) {
+        const struct tide__inner *node = tide__inner_of(ref);
+        size_t rank = tide__rank(ref, start), before = rank - (rank > 0);
+        uint64_t below, above;
+
+        if (tide__likely(tide__kind_of(ref) == TIDE__NARROW)) {
+            below = node->base + (((uint64_t)node->narrow[before] + 1) << node->shift) - 1;
+            above = node->base + (((uint64_t)node->narrow[rank] + 1) << node->shift) - 1;
+        } else {
+            below = node->wide[before];
+            above = node->wide[rank];
+        }
+        site->start = rank > 0 ? below + 1 : site->start;
+        site->last = rank + 1 < node->count ? above : site->last;
+        site->parent = ref;
+        site->index = (unsigned)rank;
+        ref = tide__child_at(ref, (unsigned)rank);
+        tide__prefetch_answer(ref);
+    }
+    site->leaf = ref;
+}
+
 /* For the writer. */
 static tide__always_inline void
 tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct tide__site *site)
 {
-    tide__ref ref = tide__root(tree);
-    uint64_t owned = UINT64_MAX;
-
-    site->parent = 0;
-    while (tide__is_inner(ref)) {
-        unsigned rank = (unsigned)tide__rank(ref, start);
-
-        if (rank + 1 < tide__inner_of(ref)->count)
-            owned = tide__separator(ref, rank);
-        site->parent = ref;
-        site->index = rank;
-        ref = tide__child_at(ref, rank);
-        tide__prefetch_node(ref);
-    }
-    site->leaf = ref;
-    site->last = owned;
-    site->live = tide__live(ref);
-    site->overlaps = tide__leaf_overlaps(ref, site->live, start, last);
+    if (start < site->start || start > site->last)
+        tide__survey_descend(tree, start, site);
+    site->live = tide__live(site->leaf);
+    site->overlaps = tide__leaf_overlaps(site->leaf, site->live, start, last);
 }
 
 #define TIDE__DEFINE_LOOKUP(isa)                                                       \

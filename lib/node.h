@@ -82,13 +82,16 @@ enum tide__kind {
 
 typedef uintptr_t tide__ref;
 
-/* These fields are common to both leaves. "used" is the writer's alone. */
+/* These fields are common to both leaves. newest and used are the writer's alone. */
 struct tide__leaf {
     uint64_t base;         /* where the frame begins */
     tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
     uint8_t shift;         /* the granule is 1 << shift bytes */
-    uint8_t used;          /* slots written so far, 0 to used - 1 */
+    uint8_t newest;        /* the slot written last */
+    uint16_t used;         /* bit i: slot i has been written */
 };
+
+#define TIDE__USED_UP ((1u << TIDE__COMPACT_SLOTS) - 1) /* all of a compact leaf */
 
 /* The shift of a plain leaf whose mappings lie in no single frame. */
 #define TIDE__NO_FRAME 0xff
@@ -97,7 +100,8 @@ struct tide__compact {
     uint64_t base;
     tide__atomic_u32 live;
     uint8_t shift;
-    uint8_t used;
+    uint8_t newest;
+    uint16_t used;
     uint8_t access[TIDE__COMPACT_SLOTS];         /* flags 0-3 */
     uint16_t caller[TIDE__COMPACT_SLOTS];        /* flags 16-31 */
     tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* line 1; in granules */
@@ -109,7 +113,8 @@ struct tide__plain {
     uint64_t base;
     tide__atomic_u32 live;
     uint8_t shift; /* or TIDE__NO_FRAME */
-    uint8_t used;
+    uint8_t newest;
+    uint16_t used;
     uint32_t flags[TIDE__PLAIN_SLOTS];
     _Alignas(TIDE__LINE) uint64_t start[TIDE__PLAIN_SLOTS];
     uint64_t last[TIDE__PLAIN_SLOTS];
@@ -118,13 +123,14 @@ struct tide__plain {
 
 struct tide__inner {
     union {
-        uint64_t wide[TIDE__FANOUT - 1]; /* lines 0 and 1, with count */
-        uint32_t narrow[TIDE__FANOUT];   /* line 0; the last is never used */
+        uint64_t wide[TIDE__FANOUT];   /* lines 0 and 1; the last separator is never used */
+        uint32_t narrow[TIDE__FANOUT]; /* line 0; as wide */
     };
-    uint64_t count;                       /* children */
-    tide__atomic_ref child[TIDE__FANOUT]; /* lines 2 and 3: the words that PUB-CHILD stores */
-    uint64_t base;                        /* of a narrow node, as in a leaf */
+    uint64_t base; /* of a narrow node, as in a leaf */
     uint8_t shift;
+    uint8_t count;                                             /* children */
+    _Alignas(TIDE__LINE) tide__atomic_ref child[TIDE__FANOUT]; /* lines 3 and 4: the words that
+                                                                  PUB-CHILD stores */
 };
 
 union tide__node {
@@ -139,8 +145,13 @@ static_assert(offsetof(struct tide__leaf, live) == offsetof(struct tide__compact
                   offsetof(struct tide__leaf, used) == offsetof(struct tide__compact, used) &&
                   offsetof(struct tide__leaf, used) == offsetof(struct tide__plain, used),
               "both kinds of leaf begin alike");
+static_assert(offsetof(struct tide__compact, last) ==
+                  offsetof(struct tide__compact, start) +
+                      TIDE__COMPACT_SLOTS * sizeof(tide__atomic_u32),
+              "lasts follow starts");
 #ifndef TIDE_TINY
-static_assert(offsetof(struct tide__inner, child) == 128, "separators and count fill two lines");
+static_assert(offsetof(struct tide__inner, child) == offsetof(struct tide__compact, target),
+              "what the second step of a lookup reads lies in the same lines of every node");
 static_assert(offsetof(struct tide__compact, start) == 64, "starts fill line 1");
 static_assert(offsetof(struct tide__compact, last) == 128, "lasts fill line 2");
 static_assert(sizeof(union tide__node) == 320, "a node is five cache lines");
@@ -221,21 +232,27 @@ tide__is_inner(tide__ref ref)
     return tide__kind_of(ref) == TIDE__NARROW || tide__kind_of(ref) == TIDE__WIDE;
 }
 
-/* All lines of a node that a lookup may read, at once. The kind in the low bits does not lead to
- * another line. */
+/* The lines of which a lookup reads one when it has searched the others: targets and children. The
+ * kind in the low bits does not lead to another line. */
+static tide__always_inline void
+tide__prefetch_answer(tide__ref ref)
+{
+    tide__prefetch((const char *)ref + 3 * TIDE__LINE);
+    tide__prefetch((const char *)ref + 4 * TIDE__LINE);
+}
+
+/* All lines of a node that a lookup may read. */
 static tide__always_inline void
 tide__prefetch_node(tide__ref ref)
 {
     const char *line = (const char *)ref;
 
     tide__prefetch(line);
-    tide__prefetch(line + 2 * TIDE__LINE);
-    tide__prefetch(line + 3 * TIDE__LINE);
+    tide__prefetch_answer(ref);
     if (tide__kind_of(ref) == TIDE__NARROW)
         return;
     tide__prefetch(line + TIDE__LINE);
-    if (tide__kind_of(ref) == TIDE__COMPACT)
-        tide__prefetch(line + 4 * TIDE__LINE);
+    tide__prefetch(line + 2 * TIDE__LINE);
 }
 
 /* ------------------------------------------------------------------------------------ frames -- */
@@ -339,8 +356,9 @@ tide__live_acquire(const tide__atomic_u32 *live)
 static inline tide__ref
 tide__child_acquire(const struct tide__inner *node, size_t index)
 {
-    const tide__atomic_ref *child = &node->child[index];
+    const tide__atomic_ref *child = tide__opaque(node->child);
 
+    child += index;
     return tide__planted(5) ? tide__ref_load_relaxed(child) : tide__ref_load_acquire(child);
 }
 
@@ -369,8 +387,9 @@ tide__slots_of(tide__ref ref)
 static inline void
 tide__compact_get(const struct tide__compact *leaf, size_t slot, struct tide_mapping *mapping)
 {
-    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
-    uint64_t after = (uint64_t)tide__u32_load_relaxed(&leaf->last[slot]) + 1;
+    const tide__atomic_u32 *bounds = tide__opaque(leaf->start); /* and leaf->last after it */
+    uint64_t start = tide__u32_load_relaxed(bounds + slot);
+    uint64_t after = (uint64_t)tide__u32_load_relaxed(bounds + TIDE__COMPACT_SLOTS + slot) + 1;
 
     mapping->start = leaf->base + (start << leaf->shift);
     mapping->last = leaf->base + (after << leaf->shift) - 1; /* 2^64 - 1 at the very end */

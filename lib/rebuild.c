@@ -38,8 +38,8 @@ unlink_one(struct tide__rebuild *rebuild, tide__ref ref)
 
 /* What the leaves at the two ends of the run, or one of their neighbours, leave behind. */
 struct remains {
-    struct tide_mapping mapping[3 * TIDE__COMPACT_SLOTS + 4];
     size_t count;
+    struct tide_mapping mapping[3 * TIDE__COMPACT_SLOTS + 4];
 };
 
 static bool
@@ -50,11 +50,8 @@ gather_leaf(struct tide__edit *edit, tide__ref leaf, struct remains *remains)
     bool all_unchanged = true, unchanged;
 
     for (unsigned i = 0; i < count; i++) {
-        struct tide_mapping pieces[3];
-        unsigned made = tide__edit_pieces(edit, &sorted[i], pieces, &unchanged);
-
-        memcpy(&remains->mapping[remains->count], pieces, made * sizeof(*pieces));
-        remains->count += made;
+        remains->count +=
+            tide__edit_pieces(edit, &sorted[i], &remains->mapping[remains->count], &unchanged);
         all_unchanged &= unchanged;
     }
     return all_unchanged;
@@ -68,7 +65,6 @@ insert(struct tide__rebuild *rebuild, struct remains *remains)
     const struct tide__edit *edit = rebuild->edit;
     struct tide_mapping *mapping = remains->mapping, newest;
     size_t at = remains->count++;
-    unsigned used = tide__leaf_of(edit->left.leaf)->used;
 
     for (; at > 0 && mapping[at - 1].start > edit->start; at--)
         mapping[at] = mapping[at - 1];
@@ -76,7 +72,7 @@ insert(struct tide__rebuild *rebuild, struct remains *remains)
 
     if (edit->right != &edit->left || remains->count < 3 || edit->tally.mappings > 0)
         return;
-    tide__slot_get(edit->left.leaf, used - 1, &newest);
+    tide__slot_get(edit->left.leaf, tide__leaf_of(edit->left.leaf)->newest, &newest);
     if (at + 1 == remains->count && mapping[at - 1].start == newest.start)
         rebuild->split = TIDE__ASCENDING;
     else if (at == 0 && mapping[1].start == newest.start)
@@ -91,16 +87,19 @@ merge_leaf(struct tide__rebuild *rebuild, int side, struct remains *remains)
     const struct tide__step *step = side < 0 ? &edit->left.level[1] : &edit->right->level[1];
     unsigned index = side < 0 ? --rebuild->low : ++rebuild->high;
     tide__ref leaf = tide__child_at(step->ref, index);
-    struct remains run = *remains;
+    struct tide_mapping run[TIDE__FEW];
+    size_t run_count = remains->count;
 
     unlink_one(rebuild, leaf);
-    if (side < 0)
-        remains->count = 0;
-    gather_leaf(edit, leaf, remains);
-    if (side > 0)
+    if (side > 0) {
+        gather_leaf(edit, leaf, remains);
         return tide__child_last(step->ref, index, step->last);
-    memcpy(&remains->mapping[remains->count], run.mapping, run.count * sizeof(*run.mapping));
-    remains->count += run.count;
+    }
+    memcpy(run, remains->mapping, run_count * sizeof(*run));
+    remains->count = 0;
+    gather_leaf(edit, leaf, remains);
+    memcpy(&remains->mapping[remains->count], run, run_count * sizeof(*run));
+    remains->count += run_count;
     return edit->right->last;
 }
 
@@ -120,11 +119,12 @@ static bool
 rebuild_leaves(struct tide__rebuild *rebuild)
 {
     struct tide__edit *edit = rebuild->edit;
-    struct remains remains = { .count = 0 };
+    struct remains remains;
     uint64_t last = edit->right->last;
     size_t left;
     int side;
 
+    remains.count = 0;
     gather_leaf(edit, edit->left.leaf, &remains);
     unlink_one(rebuild, edit->left.leaf);
     left = remains.count;
@@ -153,8 +153,9 @@ protect_leaves(struct tide__rebuild *rebuild)
     struct tide__path at = edit->left;
 
     for (;;) {
-        struct remains remains = { .count = 0 };
+        struct remains remains;
 
+        remains.count = 0;
         if (gather_leaf(edit, at.leaf, &remains)) {
             rebuild->units[rebuild->unit_count++] = (struct tide__unit){ at.leaf, at.last };
         } else {
@@ -480,6 +481,8 @@ tide__edit_rebuild(struct tide__edit *edit)
     struct tide__rebuild rebuild;
     struct target target;
 
+    tree->site.start = 1; /* what is remembered will not be there */
+    tree->site.last = 0;
     rebuild.edit = edit;
     rebuild.split = TIDE__HALVES;
     rebuild.unit_count = rebuild.unlinked_count = rebuild.built_count = 0;

@@ -28,7 +28,7 @@
 static tide__always_inline size_t
 tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
 {
-    return (size_t)__builtin_popcount(
+    return (size_t)_mm_popcnt_u64(
         _mm512_cmplt_epu32_mask(_mm512_load_si512(node->narrow), _mm512_set1_epi32((int)granule)));
 }
 
@@ -39,19 +39,20 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
     __mmask16 low = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[0]), key);
     __mmask16 high = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[8]), key);
 
-    /* The last lane is the count of children. */
-    return (size_t)__builtin_popcount(_mm512_kunpackb(high, low) & 0x7fffu);
+    return (size_t)_mm_popcnt_u64(_mm512_kunpackb(high, low));
 }
 
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
-    unsigned begun =
+    __mmask16 begun =
         _mm512_cmple_epu32_mask(_mm512_load_si512(leaf->start), _mm512_set1_epi32((int)high));
-    unsigned not_over =
+    __mmask16 not_over =
         _mm512_cmpge_epu32_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi32((int)low));
 
-    return begun & not_over;
+    /* Hidden from the compiler, which would make one comparison wait for the other. */
+    __asm__("" : "+k"(begun));
+    return _kand_mask16(begun, not_over);
 }
 
 static tide__always_inline uint32_t
@@ -112,11 +113,9 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     const uint64_t *separator = node->wide;
 
-    /* The last group overlaps the one before by a word, which is shifted out. */
-    return (size_t)__builtin_popcount(tide__below4(separator, address) |
-                                      tide__below4(separator + 4, address) << 4 |
-                                      tide__below4(separator + 8, address) << 8 |
-                                      (tide__below4(separator + 11, address) & 0xe) << 11);
+    return (size_t)__builtin_popcount(
+        tide__below4(separator, address) | tide__below4(separator + 4, address) << 4 |
+        tide__below4(separator + 8, address) << 8 | tide__below4(separator + 12, address) << 12);
 }
 
 static tide__always_inline uint32_t
@@ -165,7 +164,7 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     size_t rank = 0;
 
-    for (unsigned i = 0; i < TIDE__FANOUT - 1; i++)
+    for (unsigned i = 0; i < TIDE__FANOUT; i++)
         rank += node->wide[i] < address;
     return rank;
 }

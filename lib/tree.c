@@ -88,6 +88,7 @@ tide_create(const struct tide_options *options, struct tide **result)
     memset(tree, 0, sizeof(*tree));
     tide__ref_store_relaxed(&tree->root, tide__empty_ref());
     tide__ref_store_relaxed(&tree->retire.done, 0);
+    tree->site.start = 1;
     choose_lookup(tree);
     tree->granule_shift = tide__trailing_zeros(options->granule);
     tree->shift = tree->granule_shift;

@@ -18,14 +18,15 @@ typedef bool tide__lookup_fn(const struct tide *tree, uint64_t address,
 typedef size_t tide__lookup_many_fn(const struct tide *tree, const uint64_t *addresses,
                                     size_t count, struct tide_mapping *mappings);
 
-/* What a write finds where its range starts. */
+/* What a write finds where its range starts. It is remembered for the next write, which may well
+ * begin in the same leaf. */
 struct tide__site {
-    tide__ref parent;  /* of the leaf; 0: it is the root */
-    unsigned index;    /* among the parent's children */
-    tide__ref leaf;    /* the owner of the first address */
-    uint64_t last;     /* the last address that it owns */
-    uint32_t live;     /* its live mask */
-    uint32_t overlaps; /* those of its live slots that share an address with the range */
+    tide__ref parent;     /* of the leaf; 0: it is the root */
+    unsigned index;       /* among the parent's children */
+    tide__ref leaf;       /* the owner of the first address */
+    uint64_t start, last; /* what it owns; start > last: nothing is remembered */
+    uint32_t live;        /* its live mask */
+    uint32_t overlaps;    /* those of its live slots that share an address with the range */
 };
 
 typedef void tide__survey_fn(const struct tide *tree, uint64_t start, uint64_t last,
@@ -70,6 +71,7 @@ struct tide {
     uint64_t mappings, nodes;
     struct tide_bytes bytes;
     uint64_t ever_low, ever_high;
+    struct tide__site site;
     struct tide__pool pool;
     struct tide__retire retire;
 };

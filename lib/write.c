@@ -91,8 +91,9 @@ find_owners(struct tide__edit *edit)
 /* The commonest map: into a fresh slot of the leaf that owns all of the range. Returns whether it
  * could be done. */
 static bool
-map_in_place(struct tide *tree, const struct tide__site *site, const struct tide_mapping *mapping)
+map_in_place(struct tide *tree, const struct tide_mapping *mapping)
 {
+    const struct tide__site *site = &tree->site;
     uint32_t bit;
 
     if (tide__leaf_fresh(site->leaf) == 0)
@@ -107,8 +108,9 @@ map_in_place(struct tide *tree, const struct tide__site *site, const struct tide
  * leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
  * -ENOMEM. */
 static int
-map_into_copy(struct tide *tree, const struct tide__site *site, const struct tide_mapping *mapping)
+map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
 {
+    struct tide__site *site = &tree->site;
     struct tide__unlinked old = { site->leaf, 1, 0 };
     union tide__node *node;
     tide__ref copy;
@@ -130,6 +132,7 @@ map_into_copy(struct tide *tree, const struct tide__site *site, const struct tid
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else
         tide__publish_root(tree, copy);
+    site->leaf = copy;
     tide__count_mapped(tree, mapping->start, mapping->last);
     tree->retire.retired++;
     tide__retire(tree, &old, 1, NULL, 0);
@@ -139,27 +142,28 @@ map_into_copy(struct tide *tree, const struct tide__site *site, const struct tid
 int
 tide_map(struct tide *tree, const struct tide_mapping *mapping)
 {
+    const struct tide__site *site = &tree->site;
     struct tide__edit edit;
-    struct tide__site site;
     struct tide_mapping found;
     int error = check_mapping(tree, mapping);
 
     if (error != 0)
         return error;
     begin(tree);
-    tree->survey(tree, mapping->start, mapping->last, &site);
-    if (site.overlaps != 0 || (mapping->last > site.last &&
-                               tide_first_overlap(tree, mapping->start, mapping->last, &found)))
+    tree->survey(tree, mapping->start, mapping->last, &tree->site);
+    if (site->overlaps != 0 || (mapping->last > site->last &&
+                                tide_first_overlap(tree, mapping->start, mapping->last, &found)))
         return -EEXIST;
     if (tree->max_mappings != 0 && tree->mappings >= tree->max_mappings)
         return -ENOSPC;
     if (!fill_reserve(tree))
         return -ENOMEM;
     /* Where the leaf of the first address owns all of the range, and can express it. */
-    if ((mapping->last <= site.last || tide__planted(12)) && tide__leaf_fits(site.leaf, mapping)) {
-        if (map_in_place(tree, &site, mapping))
+    if ((mapping->last <= site->last || tide__planted(12)) &&
+        tide__leaf_fits(site->leaf, mapping)) {
+        if (map_in_place(tree, mapping))
             return 0;
-        error = map_into_copy(tree, &site, mapping);
+        error = map_into_copy(tree, mapping);
         if (error <= 0)
             return error;
     }
@@ -319,37 +323,36 @@ apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t st
     return -EINVAL;
 }
 
-/* The commonest unmap: of one mapping that lies wholly inside the range, from a leaf that owns
- * all of the range and keeps enough others. Any policy agrees but EXACT, which wants the same
+/* The commonest unmap: of mappings that lie wholly inside the range, from a leaf that owns all of
+ * the range and keeps enough others. Any policy agrees but EXACT, which wants one with the same
  * bounds. Returns whether it could be done. */
 static bool
 unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
 {
     struct tide *tree = edit->tree;
+    struct tide__site *site = &tree->site;
+    uint64_t start = edit->start, last = edit->last;
     struct tide_mapping mapping;
-    struct tide__site site;
     uint32_t left;
 
-    tree->survey(tree, edit->start, edit->last, &site);
-    left = site.live & ~site.overlaps;
-    if (edit->last > site.last || site.overlaps == 0 ||
-        (site.overlaps & (site.overlaps - 1)) != 0 ||
+    tree->survey(tree, start, last, site);
+    left = site->live & ~site->overlaps;
+    if (last > site->last || site->overlaps == 0 ||
         (tree->height > 0 && tide__count_bits(left) <= TIDE__FEW))
         return false;
-    tide__slot_get(site.leaf, tide__lowest_bit(site.overlaps), &mapping);
-    if (mapping.start < edit->start || mapping.last > edit->last ||
-        (policy == TIDE_UNMAP_EXACT &&
-         (mapping.start != edit->start || mapping.last != edit->last)))
-        return false;
-    tide__publish_live(tide__leaf_of(site.leaf), left);
-    edit->tally.mappings = 1;
-    tide__bytes_add(&edit->tally.bytes, mapping.start, mapping.last);
-    tide__edit_account(edit);
-    if (edit->fn != NULL) {
-        tree->busy = true;
-        edit->fn(&mapping, edit->arg);
-        tree->busy = false;
+    for (uint32_t gone = site->overlaps; gone != 0; gone &= gone - 1) {
+        tide__slot_get(site->leaf, tide__lowest_bit(gone), &mapping);
+        if (mapping.start < start || mapping.last > last)
+            return false;
+        edit->tally.mappings++;
+        tide__bytes_add(&edit->tally.bytes, mapping.start, mapping.last);
     }
+    if (policy == TIDE_UNMAP_EXACT && (mapping.start != start || mapping.last != last))
+        return false;
+    tide__publish_live(tide__leaf_of(site->leaf), left);
+    tide__edit_account(edit);
+    if (edit->fn != NULL)
+        tide__edit_tell(edit, site->leaf, site->overlaps);
     return true;
 }
 
@@ -367,6 +370,7 @@ unmap(struct tide__edit *edit, uint64_t start, uint64_t last, enum tide_unmap_po
     begin(tree);
     if (!edit->deferred && unmap_in_place(edit, policy))
         return 0;
+    edit->tally = (struct tide__tally){ 0 };
     if (!find_mapped(edit, &low, &high))
         return policy == TIDE_UNMAP_EXACT ? -ENOENT : 0;
     error = apply_policy(edit, policy, start, last, &low, &high);

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct version {
     const char *name;
@@ -73,15 +72,15 @@ compare_lookup(const struct tide *tree, uint64_t address, uint64_t seed)
 static void
 compare_survey(const struct tide *tree, uint64_t start, uint64_t last, uint64_t seed)
 {
-    struct tide__site right, site;
+    const struct tide__site nothing = { .start = 1 };
+    struct tide__site right = nothing, site;
 
-    memset(&right, 0, sizeof(right));
     versions[0].survey(tree, start, last, &right);
     for (unsigned v = 1; v < version_count; v++) {
-        memset(&site, 0, sizeof(site));
+        site = nothing;
         versions[v].survey(tree, start, last, &site);
-        if (site.leaf != right.leaf || site.parent != right.parent || site.last != right.last ||
-            site.live != right.live || site.overlaps != right.overlaps ||
+        if (site.leaf != right.leaf || site.parent != right.parent || site.start != right.start ||
+            site.last != right.last || site.live != right.live || site.overlaps != right.overlaps ||
             (site.parent != 0 && site.index != right.index))
             die("survey", versions[v].name, seed, start);
     }
