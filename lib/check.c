@@ -51,6 +51,8 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
 
     if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__PLAIN)
         return fail(check, "I1: a leaf of no known kind");
+    if ((tide__u32_load_relaxed(&leaf->live) & TIDE__DEAD) != 0)
+        return fail(check, "I4: a leaf of the tree is marked as unlinked");
     if ((leaf->used | live) >> tide__slots_of(ref) != 0 || (live & ~(uint32_t)leaf->used) != 0)
         return fail(check, "I4: a slot is live that was never used");
     if (live == 0 && !is_root)

@@ -110,6 +110,42 @@ tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct 
     site->overlaps = tide__leaf_overlaps(site->leaf, site->live, start, last);
 }
 
+/* For cursors: see cursor.c. */
+static tide__always_inline bool
+tide__seek_any(struct tide_cursor *cursor, uint64_t address)
+{
+    const struct tide *tree = cursor->tree;
+    tide__ref ref = cursor->leaf;
+    uint32_t hit = 0, live;
+
+    /* A hit in the leaf remembered, if that is still in the tree; a miss could also be another's. */
+    if (ref != 0 && cursor->severed == tide__severed_acquire(tree)) {
+        live = tide__live_acquire(&tide__leaf_of(ref)->live);
+        if ((live & TIDE__DEAD) == 0)
+            hit = tide__leaf_overlaps(ref, live, address, address);
+        if (hit != 0 && cursor->severed != tide__severed_acquire(tree))
+            hit = 0;
+    }
+    if (hit == 0) {
+        cursor->severed = tide__severed_acquire(tree); /* before the way down */
+        ref = tide__enter(tree);
+        for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(ref); level++) {
+            ref = tide__step(ref, address, tide__granule(address, tree->shift));
+            tide__prefetch_answer(ref);
+        }
+        live = tide__live_acquire(&tide__leaf_of(ref)->live) & TIDE__LIVE_SLOTS;
+        hit = tide__leaf_overlaps(ref, live, address, address);
+        if (hit == 0) {
+            tide_cursor_init(cursor, tree);
+            return false;
+        }
+        cursor->leaf = ref;
+    }
+    cursor->slot = tide__lowest_bit(hit);
+    tide__slot_get(ref, cursor->slot, &cursor->mapping);
+    return true;
+}
+
 #define TIDE__DEFINE_LOOKUP(isa)                                                       \
     bool tide__lookup_##isa(const struct tide *tree, uint64_t address,                 \
                             struct tide_mapping *mapping)                              \
@@ -125,6 +161,10 @@ tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct 
                             struct tide__site *site)                                   \
     {                                                                                  \
         tide__survey_any(tree, start, last, site);                                     \
+    }                                                                                  \
+    bool tide__seek_##isa(struct tide_cursor *cursor, uint64_t address)                \
+    {                                                                                  \
+        return tide__seek_any(cursor, address);                                        \
     }
 
 #endif

@@ -91,6 +91,10 @@ struct tide__leaf {
     uint16_t used;         /* bit i: slot i has been written */
 };
 
+/* In the live mask: the leaf is about to be unlinked, or has been. For cursors (cursor.c). */
+#define TIDE__DEAD       (UINT32_C(1) << 31)
+#define TIDE__LIVE_SLOTS (~TIDE__DEAD)
+
 #define TIDE__USED_UP ((1u << TIDE__COMPACT_SLOTS) - 1) /* all of a compact leaf */
 
 /* The shift of a plain leaf whose mappings lie in no single frame. */
@@ -366,7 +370,7 @@ tide__child_acquire(const struct tide__inner *node, size_t index)
 static inline uint32_t
 tide__live(tide__ref leaf)
 {
-    return tide__u32_load_relaxed(&tide__leaf_of(leaf)->live);
+    return tide__u32_load_relaxed(&tide__leaf_of(leaf)->live) & TIDE__LIVE_SLOTS;
 }
 
 static inline tide__ref

@@ -42,4 +42,25 @@ tide__publish_root(struct tide *tree, tide__ref root)
         tide__ref_store_release(&tree->root, root);
 }
 
+/* [PUB-DEAD] Ordered before the store that unlinks a leaf, because that one is a release. Pairs with
+   ACQ-LIVE in cursor.c. Without it, or after the unlinking: a cursor answers from a leaf that its own
+   thread has already seen replaced. */
+static inline void
+tide__publish_dead(tide__ref ref)
+{
+    struct tide__leaf *leaf = tide__leaf_of(ref);
+
+    if (ref != tide__empty_ref() && !tide__planted(13))
+        tide__u32_store_relaxed(&leaf->live, tide__u32_load_relaxed(&leaf->live) | TIDE__DEAD);
+}
+
+/* The same for all leaves at once, where a subtree is unlinked that nobody visits; and where there is no
+   RCU, for a leaf that is freed at once. Pairs with ACQ-SEVERED in cursor.c. */
+static inline void
+tide__publish_severed(struct tide *tree)
+{
+    if (!tide__planted(14))
+        tide__ref_store_relaxed(&tree->severed, tide__ref_load_relaxed(&tree->severed) + 1);
+}
+
 #endif

@@ -31,7 +31,7 @@ find_owner(const struct tide *tree, uint64_t address)
         owner.leaf = tide__child_acquire(node, rank); /* [ACQ-CHILD]: see search.h */
     }
     /* [ACQ-LIVE] acquire: see search.h. */
-    owner.live = tide__live_acquire(&tide__leaf_of(owner.leaf)->live);
+    owner.live = tide__live_acquire(&tide__leaf_of(owner.leaf)->live) & TIDE__LIVE_SLOTS;
     return owner;
 }
 

@@ -419,6 +419,25 @@ tally_subtree(tide__ref ref, struct tide__tally *tally)
     }
 }
 
+/* Before publication: what is remembered of the leaves that go is not to be used any more. */
+static void
+tell_cursors(const struct tide__rebuild *rebuild)
+{
+    struct tide *tree = rebuild->edit->tree;
+    bool severed = !tree->retire.has_rcu;
+
+    for (size_t i = 0; i < rebuild->unlinked_count; i++) {
+        const struct tide__unlinked *node = &rebuild->unlinked[i];
+
+        if (!tide__is_inner(node->ref))
+            tide__publish_dead(node->ref);
+        else if (node->first <= node->last)
+            severed = true;
+    }
+    if (severed)
+        tide__publish_severed(tree);
+}
+
 /* After publication: count what was dropped unseen, tell of it, retire it. */
 static void
 finish(struct tide__rebuild *rebuild, const struct target *target)
@@ -498,6 +517,7 @@ tide__edit_rebuild(struct tide__edit *edit)
         free_room(&rebuild);
         return -ENOMEM;
     }
+    tell_cursors(&rebuild);
     if (target.node != NULL)
         tide__publish_child(target.node, target.index, target.ref);
     else

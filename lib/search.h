@@ -233,7 +233,7 @@ static tide__always_inline bool
 tide__plain_lookup(const struct tide__plain *leaf, uint64_t address, struct tide_mapping *mapping)
 {
     uint32_t live = tide__live_acquire(&leaf->live); /* [ACQ-LIVE] as above */
-    uint32_t hit = tide__plain_match(leaf, live, address, address);
+    uint32_t hit = tide__plain_match(leaf, live & TIDE__LIVE_SLOTS, address, address);
 
     if (hit == 0)
         return false;

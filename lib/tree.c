@@ -48,25 +48,52 @@ options_are_good(const struct tide_options *options)
            (rcu->synchronize != NULL && (rcu->defer == NULL || rcu->barrier != NULL));
 }
 
-static void
-choose_lookup(struct tide *tree)
+static bool
+machine_has(enum tide_isa isa)
 {
-    tree->lookup = tide__lookup_portable;
-    tree->lookup_many = tide__lookup_many_portable;
-    tree->survey = tide__survey_portable;
 #ifdef TIDE__X86_LOOKUP
-    if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
-        return; /* shifts that leave the flags alone; every machine with AVX2 has them */
-    if (__builtin_cpu_supports("avx512f")) {
-        tree->lookup = tide__lookup_avx512;
-        tree->lookup_many = tide__lookup_many_avx512;
-        tree->survey = tide__survey_avx512;
-    } else if (__builtin_cpu_supports("avx2")) {
-        tree->lookup = tide__lookup_avx2;
-        tree->lookup_many = tide__lookup_many_avx2;
-        tree->survey = tide__survey_avx2;
-    }
+    /* Every machine with AVX2 has BMI2's shifts, which leave the flags alone; but ask. */
+    bool bmi = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+
+    if (isa == TIDE_ISA_AVX512)
+        return bmi && __builtin_cpu_supports("avx512f");
+    if (isa == TIDE_ISA_AVX2)
+        return bmi && __builtin_cpu_supports("avx2");
 #endif
+    return isa == TIDE_ISA_PLAIN;
+}
+
+/* Returns whether there is such a version of the lookups. */
+static bool
+choose_lookup(struct tide *tree, enum tide_isa isa)
+{
+    static const struct {
+        enum tide_isa isa;
+        tide__lookup_fn *lookup;
+        tide__lookup_many_fn *lookup_many;
+        tide__survey_fn *survey;
+        tide__seek_fn *seek;
+    } versions[] = {
+#ifdef TIDE__X86_LOOKUP
+        { TIDE_ISA_AVX512, tide__lookup_avx512, tide__lookup_many_avx512, tide__survey_avx512,
+          tide__seek_avx512 },
+        { TIDE_ISA_AVX2, tide__lookup_avx2, tide__lookup_many_avx2, tide__survey_avx2,
+          tide__seek_avx2 },
+#endif
+        { TIDE_ISA_PLAIN, tide__lookup_portable, tide__lookup_many_portable, tide__survey_portable,
+          tide__seek_portable },
+    };
+
+    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
+        if ((isa == TIDE_ISA_BEST || isa == versions[i].isa) && machine_has(versions[i].isa)) {
+            tree->isa = versions[i].isa;
+            tree->lookup = versions[i].lookup;
+            tree->lookup_many = versions[i].lookup_many;
+            tree->survey = versions[i].survey;
+            tree->seek = versions[i].seek;
+            return true;
+        }
+    return false;
 }
 
 int
@@ -89,7 +116,10 @@ tide_create(const struct tide_options *options, struct tide **result)
     tide__ref_store_relaxed(&tree->root, tide__empty_ref());
     tide__ref_store_relaxed(&tree->retire.done, 0);
     tree->site.start = 1;
-    choose_lookup(tree);
+    if (!choose_lookup(tree, options->isa)) {
+        allocator->release(allocator->context, tree, sizeof(*tree));
+        return -ENOTSUP;
+    }
     tree->granule_shift = tide__trailing_zeros(options->granule);
     tree->shift = tree->granule_shift;
     if (tree->shift < TIDE__SHIFT_LEAST)
@@ -156,6 +186,12 @@ tide_watermarks_reset(struct tide *tree)
 {
     tree->ever =
         tide_low_watermark(tree, &tree->ever_low) && tide_high_watermark(tree, &tree->ever_high);
+}
+
+enum tide_isa
+tide_isa_of(const struct tide *tree)
+{
+    return tree->isa;
 }
 
 void

@@ -18,6 +18,9 @@ typedef bool tide__lookup_fn(const struct tide *tree, uint64_t address,
 typedef size_t tide__lookup_many_fn(const struct tide *tree, const uint64_t *addresses,
                                     size_t count, struct tide_mapping *mappings);
 
+/* Give the cursor the mapping of an address. Returns whether there is one. */
+typedef bool tide__seek_fn(struct tide_cursor *cursor, uint64_t address);
+
 /* What a write finds where its range starts. It is remembered for the next write, which may well
  * begin in the same leaf. */
 struct tide__site {
@@ -60,7 +63,10 @@ struct tide {
     tide__lookup_fn *lookup;
     tide__lookup_many_fn *lookup_many;
     tide__survey_fn *survey;
-    unsigned shift; /* of the granules of its frames */
+    tide__seek_fn *seek;
+    tide__atomic_ref severed; /* counts what PUB-SEVERED says; no section sees it come round */
+    unsigned shift;           /* of the granules of its frames */
+    enum tide_isa isa;
 
     _Alignas(TIDE__LINE) unsigned height; /* levels of inner nodes */
     bool busy;                            /* a removal callback is running */
@@ -80,6 +86,7 @@ struct tide {
 tide__lookup_fn tide__lookup_portable, tide__lookup_avx2, tide__lookup_avx512;
 tide__lookup_many_fn tide__lookup_many_portable, tide__lookup_many_avx2, tide__lookup_many_avx512;
 tide__survey_fn tide__survey_portable, tide__survey_avx2, tide__survey_avx512;
+tide__seek_fn tide__seek_portable, tide__seek_avx2, tide__seek_avx512;
 
 /* The reference that readers enter by. */
 static tide__always_inline tide__ref
@@ -88,6 +95,15 @@ tide__enter(const struct tide *tree)
     /* [ACQ-ROOT] acquire: as ACQ-CHILD, for the root. Pairs with PUB-ROOT in publish.h. */
     return tide__planted(6) ? tide__ref_load_relaxed(&tree->root)
                             : tide__ref_load_acquire(&tree->root);
+}
+
+/* [ACQ-SEVERED] acquire: before a way down, so that what is remembered is not taken for newer than the
+   count; after a look at a leaf remembered, the acquire of its live mask orders it. Pairs with
+   PUB-SEVERED in publish.h. */
+static inline uintptr_t
+tide__severed_acquire(const struct tide *tree)
+{
+    return tide__ref_load_acquire(&tree->severed);
 }
 
 /* For the writer. */

@@ -128,6 +128,9 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     copy = tide__leaf_copy(node, site->leaf, site->live);
     bit = tide__leaf_fill(copy, mapping);
     tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
+    tide__publish_dead(site->leaf);
+    if (!tree->retire.has_rcu)
+        tide__publish_severed(tree);
     if (site->parent != 0)
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else

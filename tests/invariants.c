@@ -131,7 +131,7 @@ break_leaf(struct tide *tree)
     leaf = tide__compact_of(ref);
     BREAK(tree, leaf->live, 0, "I1");
     BREAK(tree, leaf->live, leaf->live & (leaf->live - 1), "I6");
-    BREAK(tree, leaf->live, UINT32_C(1) << 31, "I4");
+    BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << 31, "I4");
     BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << TIDE__COMPACT_SLOTS, "I4");
     BREAK(tree, leaf->used, 0, "I4");
     BREAK(tree, leaf->shift, 13, "I8");

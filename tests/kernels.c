@@ -180,7 +180,7 @@ compare_tree(uint64_t seed)
 int
 main(int argc, char **argv)
 {
-    uint64_t trees = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000, asked = 0;
+    uint64_t trees = argc > 1 ? strtoull(argv[1], NULL, 0) : 14000, asked = 0;
 
     find_versions();
     for (uint64_t seed = 1; seed <= trees; seed++)

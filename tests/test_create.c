@@ -66,6 +66,16 @@ Test(create, create_with_unknown_size_is_refused)
     }
 }
 
+Test(create, create_for_a_machine_that_is_not_there_is_refused)
+{
+    struct tide_options options = tide_options_default();
+    struct tide *tree = NULL;
+
+    options.isa = (enum tide_isa)99;
+    cr_assert_eq(tide_create(&options, &tree), -ENOTSUP);
+    cr_assert_null(tree);
+}
+
 Test(create, create_with_inverted_aperture_is_refused)
 {
     struct tide_options options = tide_options_default();

@@ -134,6 +134,9 @@ struct tide_rcu {
     void *context;
 };
 
+/* The versions of the lookups. BEST is the fastest that the machine has. */
+enum tide_isa { TIDE_ISA_BEST, TIDE_ISA_PLAIN, TIDE_ISA_AVX2, TIDE_ISA_AVX512 };
+
 /* How a tree is made. Begin with tide_options_default() and change what you need; size tells
  * library versions apart and is checked. The tables are copied; their contexts must outlive the
  * tree. */
@@ -146,13 +149,14 @@ struct tide_options {
     uint64_t max_mappings; /* entry limit; 0: none. Guests choose the addresses: set one */
     uint64_t max_retired; /* bytes retired and not yet freed at which the next write first waits for
                               a grace period; 0: the larger of 16 MiB and the nodes in the tree */
+    enum tide_isa isa;    /* what lookups are compiled for; the answers are the same */
 };
 
 static inline struct tide_options
 tide_options_default(void)
 {
     struct tide_options options = {
-        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0
+        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0, TIDE_ISA_BEST
     };
 
     return options;
@@ -193,6 +197,7 @@ typedef void tide_removed_fn(const struct tide_mapping *piece, void *arg);
  * Returns 0 and sets *tree; else leaves *tree alone and returns
  *   -EINVAL   tree is NULL, size unknown, aperture first > last, granule not a power of two,
  *             aperture not on granule bounds, or a required function of a table is NULL
+ *   -ENOTSUP  isa is none that this machine and this build of the library have
  *   -ENOMEM
  * Context: any. Nothing is visible to anybody before it returns. */
 TIDE_NODISCARD int tide_create(const struct tide_options *options, struct tide **tree);
@@ -285,6 +290,26 @@ int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
 /* The mapping that contains address. Returns whether there is one. Wait-free (G1), exact (G3). */
 bool tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping);
 
+/* A place in a tree, for the owner of a sequence of lookups that stay near one another: it remembers
+ * the mapping and the node of its last hit. A reader keeps it where it likes, a thread each; the
+ * fields are the library's. */
+struct tide_cursor {
+    const struct tide *tree;
+    uintptr_t leaf, severed;
+    uint32_t slot;
+    struct tide_mapping mapping;
+};
+
+/* Let a cursor begin anew in a tree. To be called at the beginning of every read-side section in which
+ * it is used: what it remembers may be freed when the section ends. In a tree without RCU it may be kept
+ * for as long as the tree, whatever is written. */
+void tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree);
+
+/* As tide_lookup in every respect (G1, G3), and never older than an answer given before; faster
+ * where the mapping, or another of the same leaf, was the answer to the last hit, and a little slower
+ * elsewhere. */
+bool tide_cursor_lookup(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping);
+
 /* count independent lookups, faster than one by one when the tree is larger than the cache. The
  * answer for addresses[i] is mappings[i]; a miss has start 1 and last 0. Returns the number of
  * hits. Each answer by itself is as of tide_lookup; they need not be of the same instant. */
@@ -355,6 +380,9 @@ bool tide_low_watermark_ever(const struct tide *tree, uint64_t *start);
 
 /* Let "ever" begin anew with what is mapped now. Context: Writer. */
 void tide_watermarks_reset(struct tide *tree);
+
+/* The version of the lookups that the tree uses. Context: any. */
+enum tide_isa tide_isa_of(const struct tide *tree);
 
 /* Counts of this moment, each O(1). Context: Writer, also from a removal callback. */
 void tide_stats(const struct tide *tree, struct tide_statistics *stats);

@@ -209,15 +209,18 @@ lookup_at(struct reader *r, uint64_t address)
 {
     struct tide_mapping found = { 1, 2, 3, 4 };
     struct window window = ask(r);
-    bool hit = tide_lookup(r->shared->tree, address, &found);
+    bool by_cursor = pick(r, 2) == 0;
+    bool hit = by_cursor ? tide_cursor_lookup(&r->cursor, address, &found)
+                         : tide_lookup(r->shared->tree, address, &found);
     int32_t piece;
 
     answered(r, &window);
-    piece = check_point(r, "lookup", address, window, hit ? &found : NULL);
+    piece = check_point(r, by_cursor ? "cursor_lookup" : "lookup", address, window,
+                        hit ? &found : NULL);
     if (piece != HOLE)
         hold(r, address, piece);
     else if (!hit && (found.start != 1 || found.last != 2 || found.target != 3 || found.flags != 4))
-        stress_fail("a miss of tide_lookup wrote its output");
+        stress_fail("a miss wrote its output");
 }
 
 static void
@@ -581,6 +584,7 @@ reader_main(void *argument)
         /* Mostly short sections; now and then one that holds up every grace period. */
         section = pick(r, 512) == 0 ? 256 : 1 + pick(r, 4);
         questions += section;
+        tide_cursor_init(&r->cursor, r->shared->tree);
         while (section-- > 0)
             ask_one(r);
         if (pick(r, 256) == 0) {

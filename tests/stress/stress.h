@@ -47,6 +47,7 @@ struct reader {
     uint64_t asked[QUESTION_KINDS];
     uint64_t checked; /* answers that had to be right exactly */
     uint64_t hits, changing;
+    struct tide_cursor cursor;
     struct tide_mapping walk[WALK_MAX];
 };
 

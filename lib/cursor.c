@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Cursors: the leaf of the last hit is asked again without a descent, for as long as it is in the
+ * tree. That is told by two things the writer stores before it unlinks anything: the bit
+ * TIDE__DEAD in the live mask of a leaf that is unlinked by itself, and the count of severed
+ * subtrees, whose leaves are not visited.
+ *
+ * Why an answer from the leaf is right: the mask was loaded without the bit, so at that value it was
+ * in the tree, or under a subtree severed later, which the count loaded after the mask excludes. The
+ * moment of the mask is the moment of the answer. A thread that has seen the replacement of the leaf
+ * has seen the store before it, and loads the bit or the new count.
+ */
+#include "search.h"
+#include "tree.h"
+
+void
+tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree)
+{
+    *cursor = (struct tide_cursor){ .tree = tree, .mapping = { .start = 1 } };
+}
+
+/* Whether the mapping of the last hit is still there. The count first: where there is no RCU, the leaf
+ * may be gone. */
+static tide__always_inline bool
+is_there(const struct tide_cursor *cursor)
+{
+    const struct tide *tree = cursor->tree;
+    uint32_t live, bit = UINT32_C(1) << cursor->slot;
+
+    if (tide__unlikely(cursor->severed != tide__severed_acquire(tree)))
+        return false;
+    live = tide__live_acquire(&tide__leaf_of(cursor->leaf)->live); /* [ACQ-LIVE]: see search.h */
+    return (live & (TIDE__DEAD | bit)) == bit && cursor->severed == tide__severed_acquire(tree);
+}
+
+bool
+tide_cursor_lookup(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping)
+{
+    if ((address < cursor->mapping.start || address > cursor->mapping.last || !is_there(cursor)) &&
+        !cursor->tree->seek(cursor, address))
+        return false;
+    *mapping = cursor->mapping;
+    return true;
+}
