@@ -59,6 +59,12 @@ tide__edit_account(struct tide__edit *edit)
     tide__count_mapped(tree, edit->start, edit->last);
 }
 
+bool
+tide__has_room_for(tide__ref parent, unsigned index, unsigned count)
+{
+    return tide__count_bits(tide__live(tide__child_at(parent, index))) + count <= MERGED_MOST;
+}
+
 int
 tide__edit_merge_side(const struct tide__edit *edit, unsigned count)
 {
@@ -66,18 +72,11 @@ tide__edit_merge_side(const struct tide__edit *edit, unsigned count)
 
     if (edit->kind != TIDE__REMOVE || edit->tree->height == 0 || count == 0 || count > TIDE__FEW)
         return 0;
-    if (left->index > 0) {
-        tide__ref before = tide__child_at(left->ref, left->index - 1);
-
-        if (tide__count_bits(tide__live(before)) + count <= MERGED_MOST)
-            return -1;
-    }
-    if (right->index + 1 < tide__inner_of(right->ref)->count) {
-        tide__ref after = tide__child_at(right->ref, right->index + 1);
-
-        if (tide__count_bits(tide__live(after)) + count <= MERGED_MOST)
-            return 1;
-    }
+    if (left->index > 0 && tide__has_room_for(left->ref, left->index - 1, count))
+        return -1;
+    if (right->index + 1 < tide__inner_of(right->ref)->count &&
+        tide__has_room_for(right->ref, right->index + 1, count))
+        return 1;
     return 0;
 }
 

@@ -84,6 +84,9 @@ int tide__edit_rebuild(struct tide__edit *edit);
  * and with which: -1, +1, or 0 for none. */
 int tide__edit_merge_side(const struct tide__edit *edit, unsigned count);
 
+/* Whether the leaf that is this child of parent would take so many more. */
+bool tide__has_room_for(tide__ref parent, unsigned index, unsigned count);
+
 /* Call fn about what a change in place took out of these slots of a leaf. */
 void tide__edit_tell(const struct tide__edit *edit, tide__ref leaf, uint32_t gone);
 

@@ -8,10 +8,33 @@
 
 /* ---------------------------------------------------------------------------------- in order -- */
 
+/* Sort what is short: the starts, with their slots beside them. */
+static unsigned
+compact_sorted(const struct tide__compact *leaf, uint32_t live, struct tide_mapping *mappings)
+{
+    uint64_t keys[TIDE__COMPACT_SLOTS];
+    unsigned count = 0;
+
+    for (uint32_t left = live; left != 0; left &= left - 1) {
+        unsigned slot = tide__lowest_bit(left), at = count++;
+        uint64_t key = (uint64_t)tide__u32_load_relaxed(&leaf->start[slot]) << 8 | slot;
+
+        for (; at > 0 && keys[at - 1] > key; at--)
+            keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+    for (unsigned i = 0; i < count; i++)
+        tide__compact_get(leaf, keys[i] & 0xff, &mappings[i]);
+    return count;
+}
+
 unsigned
 tide__leaf_sorted(tide__ref ref, uint32_t live, struct tide_mapping *mappings)
 {
     unsigned count = 0;
+
+    if (tide__kind_of(ref) == TIDE__COMPACT)
+        return compact_sorted(tide__compact_of(ref), live, mappings);
 
     for (uint32_t left = live; left != 0; left &= left - 1) {
         struct tide_mapping mapping;

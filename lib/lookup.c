@@ -22,6 +22,13 @@ tide_lookup_many(const struct tide *tree, const uint64_t *addresses, size_t coun
 }
 
 bool
+tide_first_overlap(const struct tide *tree, uint64_t start, uint64_t last,
+                   struct tide_mapping *mapping)
+{
+    return start <= last && tree->first_overlap(tree, start, last, mapping);
+}
+
+bool
 tide_is_mapped(const struct tide *tree, uint64_t address, uint32_t access)
 {
     struct tide_mapping mapping;

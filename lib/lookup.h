@@ -68,8 +68,54 @@ tide__lookup_many_any(const struct tide *tree, const uint64_t *addresses, size_t
     return hits;
 }
 
-/* Down to the leaf that owns start, without a branch on which child is the last of its parent: that
- * can't be foreseen. */
+/* The last address that the child at rank owns, given what its parent owns; without a branch on which child
+ * is the last of its parent, for that can't be foreseen. */
+static tide__always_inline uint64_t
+tide__owned_last(tide__ref ref, size_t rank, uint64_t parent_last)
+{
+    const struct tide__inner *node = tide__inner_of(ref);
+    uint64_t separator = tide__likely(tide__kind_of(ref) == TIDE__NARROW)
+                             ? node->base + (((uint64_t)node->narrow[rank] + 1) << node->shift) - 1
+                             : node->wide[rank];
+
+    return rank + 1 < node->count ? separator : parent_last;
+}
+
+static tide__always_inline bool
+tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
+                        struct tide_mapping *mapping)
+{
+    tide__ref ref = tide__enter(tree);
+    uint64_t owned = UINT64_MAX;
+    struct tide_mapping found;
+    uint32_t hit;
+
+    for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(ref); level++) {
+        size_t rank = tide__rank(ref, start);
+
+        owned = tide__owned_last(ref, rank, owned);
+        ref = tide__child_acquire(tide__inner_of(ref), rank); /* [ACQ-CHILD]: see search.h */
+        tide__prefetch_answer(ref);
+    }
+    /* [ACQ-LIVE]: see search.h */
+    hit = tide__live_acquire(&tide__leaf_of(ref)->live) & TIDE__LIVE_SLOTS;
+    hit = tide__leaf_overlaps(ref, hit, start, last);
+    if (hit == 0) {
+        if (last <= owned || !tide_next(tree, owned + 1, &found) || found.start > last)
+            return false;
+        *mapping = found;
+        return true;
+    }
+    tide__slot_get(ref, tide__lowest_bit(hit), mapping);
+    for (hit &= hit - 1; hit != 0; hit &= hit - 1) {
+        tide__slot_get(ref, tide__lowest_bit(hit), &found);
+        if (found.start < mapping->start)
+            *mapping = found;
+    }
+    return true;
+}
+
+/* Down to the leaf that owns start. */
 static tide__always_inline void
 tide__survey_descend(const struct tide *tree, uint64_t start, struct tide__site *site)
 {
@@ -79,19 +125,11 @@ tide__survey_descend(const struct tide *tree, uint64_t start, struct tide__site 
     site->start = 0;
     site->last = UINT64_MAX;
     while (tide__is_inner(ref)) {
-        const struct tide__inner *node = tide__inner_of(ref);
         size_t rank = tide__rank(ref, start), before = rank - (rank > 0);
-        uint64_t below, above;
+        uint64_t below = tide__separator(ref, before);
 
-        if (tide__likely(tide__kind_of(ref) == TIDE__NARROW)) {
-            below = node->base + (((uint64_t)node->narrow[before] + 1) << node->shift) - 1;
-            above = node->base + (((uint64_t)node->narrow[rank] + 1) << node->shift) - 1;
-        } else {
-            below = node->wide[before];
-            above = node->wide[rank];
-        }
         site->start = rank > 0 ? below + 1 : site->start;
-        site->last = rank + 1 < node->count ? above : site->last;
+        site->last = tide__owned_last(ref, rank, site->last);
         site->parent = ref;
         site->index = (unsigned)rank;
         ref = tide__child_at(ref, (unsigned)rank);
@@ -146,25 +184,30 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
     return true;
 }
 
-#define TIDE__DEFINE_LOOKUP(isa)                                                       \
-    bool tide__lookup_##isa(const struct tide *tree, uint64_t address,                 \
-                            struct tide_mapping *mapping)                              \
-    {                                                                                  \
-        return tide__lookup_any(tree, address, mapping);                               \
-    }                                                                                  \
-    size_t tide__lookup_many_##isa(const struct tide *tree, const uint64_t *addresses, \
-                                   size_t count, struct tide_mapping *mappings)        \
-    {                                                                                  \
-        return tide__lookup_many_any(tree, addresses, count, mappings);                \
-    }                                                                                  \
-    void tide__survey_##isa(const struct tide *tree, uint64_t start, uint64_t last,    \
-                            struct tide__site *site)                                   \
-    {                                                                                  \
-        tide__survey_any(tree, start, last, site);                                     \
-    }                                                                                  \
-    bool tide__seek_##isa(struct tide_cursor *cursor, uint64_t address)                \
-    {                                                                                  \
-        return tide__seek_any(cursor, address);                                        \
+#define TIDE__DEFINE_LOOKUP(isa)                                                           \
+    bool tide__lookup_##isa(const struct tide *tree, uint64_t address,                     \
+                            struct tide_mapping *mapping)                                  \
+    {                                                                                      \
+        return tide__lookup_any(tree, address, mapping);                                   \
+    }                                                                                      \
+    size_t tide__lookup_many_##isa(const struct tide *tree, const uint64_t *addresses,     \
+                                   size_t count, struct tide_mapping *mappings)            \
+    {                                                                                      \
+        return tide__lookup_many_any(tree, addresses, count, mappings);                    \
+    }                                                                                      \
+    void tide__survey_##isa(const struct tide *tree, uint64_t start, uint64_t last,        \
+                            struct tide__site *site)                                       \
+    {                                                                                      \
+        tide__survey_any(tree, start, last, site);                                         \
+    }                                                                                      \
+    bool tide__seek_##isa(struct tide_cursor *cursor, uint64_t address)                    \
+    {                                                                                      \
+        return tide__seek_any(cursor, address);                                            \
+    }                                                                                      \
+    bool tide__first_overlap_##isa(const struct tide *tree, uint64_t start, uint64_t last, \
+                                   struct tide_mapping *mapping)                           \
+    {                                                                                      \
+        return tide__first_overlap_any(tree, start, last, mapping);                        \
     }
 
 #endif

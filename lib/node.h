@@ -309,7 +309,7 @@ tide__separator(tide__ref ref, size_t index)
 {
     const struct tide__inner *node = tide__inner_of(ref);
 
-    if (tide__kind_of(ref) == TIDE__WIDE)
+    if (tide__unlikely(tide__kind_of(ref) == TIDE__WIDE))
         return node->wide[index];
     return node->base + (((uint64_t)node->narrow[index] + 1) << node->shift) - 1;
 }

@@ -64,18 +64,6 @@ tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mappin
 }
 
 bool
-tide_first_overlap(const struct tide *tree, uint64_t start, uint64_t last,
-                   struct tide_mapping *mapping)
-{
-    struct tide_mapping found;
-
-    if (start > last || !tide_next(tree, start, &found) || found.start > last)
-        return false;
-    *mapping = found;
-    return true;
-}
-
-bool
 tide_last_overlap(const struct tide *tree, uint64_t start, uint64_t last,
                   struct tide_mapping *mapping)
 {

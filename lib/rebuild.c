@@ -50,8 +50,14 @@ gather_leaf(struct tide__edit *edit, tide__ref leaf, struct remains *remains)
     bool all_unchanged = true, unchanged;
 
     for (unsigned i = 0; i < count; i++) {
-        remains->count +=
-            tide__edit_pieces(edit, &sorted[i], &remains->mapping[remains->count], &unchanged);
+        struct tide_mapping *pieces = &remains->mapping[remains->count];
+
+        if (!tide__overlaps(&sorted[i], edit->start, edit->last)) {
+            *pieces = sorted[i];
+            remains->count++;
+            continue;
+        }
+        remains->count += tide__edit_pieces(edit, &sorted[i], pieces, &unchanged);
         all_unchanged &= unchanged;
     }
     return all_unchanged;

@@ -73,15 +73,16 @@ choose_lookup(struct tide *tree, enum tide_isa isa)
         tide__lookup_many_fn *lookup_many;
         tide__survey_fn *survey;
         tide__seek_fn *seek;
+        tide__first_overlap_fn *first_overlap;
     } versions[] = {
 #ifdef TIDE__X86_LOOKUP
         { TIDE_ISA_AVX512, tide__lookup_avx512, tide__lookup_many_avx512, tide__survey_avx512,
-          tide__seek_avx512 },
+          tide__seek_avx512, tide__first_overlap_avx512 },
         { TIDE_ISA_AVX2, tide__lookup_avx2, tide__lookup_many_avx2, tide__survey_avx2,
-          tide__seek_avx2 },
+          tide__seek_avx2, tide__first_overlap_avx2 },
 #endif
         { TIDE_ISA_PLAIN, tide__lookup_portable, tide__lookup_many_portable, tide__survey_portable,
-          tide__seek_portable },
+          tide__seek_portable, tide__first_overlap_portable },
     };
 
     for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
@@ -91,6 +92,7 @@ choose_lookup(struct tide *tree, enum tide_isa isa)
             tree->lookup_many = versions[i].lookup_many;
             tree->survey = versions[i].survey;
             tree->seek = versions[i].seek;
+            tree->first_overlap = versions[i].first_overlap;
             return true;
         }
     return false;

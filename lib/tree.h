@@ -18,6 +18,9 @@ typedef bool tide__lookup_fn(const struct tide *tree, uint64_t address,
 typedef size_t tide__lookup_many_fn(const struct tide *tree, const uint64_t *addresses,
                                     size_t count, struct tide_mapping *mappings);
 
+typedef bool tide__first_overlap_fn(const struct tide *tree, uint64_t start, uint64_t last,
+                                    struct tide_mapping *mapping);
+
 /* Give the cursor the mapping of an address. Returns whether there is one. */
 typedef bool tide__seek_fn(struct tide_cursor *cursor, uint64_t address);
 
@@ -64,6 +67,7 @@ struct tide {
     tide__lookup_many_fn *lookup_many;
     tide__survey_fn *survey;
     tide__seek_fn *seek;
+    tide__first_overlap_fn *first_overlap;
     tide__atomic_ref severed; /* counts what PUB-SEVERED says; no section sees it come round */
     unsigned shift;           /* of the granules of its frames */
     enum tide_isa isa;
@@ -87,6 +91,8 @@ tide__lookup_fn tide__lookup_portable, tide__lookup_avx2, tide__lookup_avx512;
 tide__lookup_many_fn tide__lookup_many_portable, tide__lookup_many_avx2, tide__lookup_many_avx512;
 tide__survey_fn tide__survey_portable, tide__survey_avx2, tide__survey_avx512;
 tide__seek_fn tide__seek_portable, tide__seek_avx2, tide__seek_avx512;
+tide__first_overlap_fn tide__first_overlap_portable, tide__first_overlap_avx2,
+    tide__first_overlap_avx512;
 
 /* The reference that readers enter by. */
 static tide__always_inline tide__ref

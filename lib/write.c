@@ -326,6 +326,18 @@ apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t st
     return -EINVAL;
 }
 
+/* Whether the leaf of a site can stay as it is with so many mappings left. */
+static bool
+stays(const struct tide__site *site, unsigned count)
+{
+    if (count > TIDE__FEW || site->parent == 0)
+        return true;
+    return count > 0 &&
+           !(site->index > 0 && tide__has_room_for(site->parent, site->index - 1, count)) &&
+           !(site->index + 1 < tide__inner_of(site->parent)->count &&
+             tide__has_room_for(site->parent, site->index + 1, count));
+}
+
 /* The commonest unmap: of mappings that lie wholly inside the range, from a leaf that owns all of
  * the range and keeps enough others. Any policy agrees but EXACT, which wants one with the same
  * bounds. Returns whether it could be done. */
@@ -335,13 +347,12 @@ unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
     struct tide *tree = edit->tree;
     struct tide__site *site = &tree->site;
     uint64_t start = edit->start, last = edit->last;
-    struct tide_mapping mapping;
+    struct tide_mapping mapping = { 0 };
     uint32_t left;
 
     tree->survey(tree, start, last, site);
     left = site->live & ~site->overlaps;
-    if (last > site->last || site->overlaps == 0 ||
-        (tree->height > 0 && tide__count_bits(left) <= TIDE__FEW))
+    if (last > site->last || site->overlaps == 0 || !stays(site, tide__count_bits(left)))
         return false;
     for (uint32_t gone = site->overlaps; gone != 0; gone &= gone - 1) {
         tide__slot_get(site->leaf, tide__lowest_bit(gone), &mapping);
