@@ -128,7 +128,8 @@ plan_in_place(struct tide__edit *edit, struct in_place *change)
         add_fresh(edit, change, edit->mapping);
 
     left_over = tide__count_bits(change->live & ~change->gone) + change->fresh_count;
-    if ((left_over == 0 && edit->tree->height > 0) || tide__edit_merge_side(edit, left_over) != 0)
+    if ((left_over == 0 && (edit->tree->height > 0 || tide__pool_wants_empty(edit->tree))) ||
+        tide__edit_merge_side(edit, left_over) != 0)
         change->possible = false;
     /* One deferred callback carries its piece by value; more look into the retired leaf. */
     if (edit->fn != NULL && edit->deferred && edit->tally.mappings > 1)

@@ -1,78 +1,266 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Nodes: see pool.h.
+ *
+ * Nodes of a chunk are handed out in the order of their addresses, and nothing is stored to them
+ * before. Freed ones are in a list through their first words. A subtree is one entry of it: its
+ * root, which hands out its children before itself, so that no leaf is touched to be freed.
  */
 #include "pool.h"
 
 #include "retire.h"
 
-/* Free nodes above the reserve that are kept for the next rebuilds. */
-#define TIDE__SPARE 32
+/* A chunk begins with a line that has this, so that its nodes lie on lines. */
+struct tide__chunk {
+    struct tide__chunk *next; /* the one got after it */
+    size_t size;
+};
+#define HEADER ((size_t)TIDE__LINE)
+static_assert(sizeof(struct tide__chunk) <= HEADER, "the header of a chunk is a line");
+
+#define PAGE    ((size_t)4096)
+#define LARGEST ((size_t)2 << 20) /* a huge page of most machines */
+
+/* An emptied tree that holds no more than this keeps its root leaf: it may be one that has a single
+ * mapping time and again. */
+#define SMALL ((uint64_t)64 << 10)
+
+/* In an entry of the list of freed nodes: the node alone, or what is below it has been taken. */
+#define ALONE ((uintptr_t)1)
+static_assert(offsetof(struct tide__inner, count) >= sizeof(uintptr_t) &&
+                  offsetof(struct tide__inner, child) >= sizeof(uintptr_t),
+              "the link does not cover what leads to the children");
+
+/* ------------------------------------------------------------------------------------ chunks -- */
+
+static void
+begin_chunk(struct tide__pool *pool, struct tide__chunk *chunk)
+{
+    pool->filling = chunk;
+    pool->fresh = (char *)chunk + HEADER;
+    pool->fresh_count = (chunk->size - HEADER) / TIDE__NODE_SIZE;
+}
+
+static bool
+add_chunk(struct tide__pool *pool, size_t size)
+{
+    size_t alignment = size == LARGEST ? LARGEST : TIDE__LINE;
+    struct tide__chunk *chunk = pool->allocator.allocate(pool->allocator.context, alignment, size);
+    uint64_t nodes = (size - HEADER) / TIDE__NODE_SIZE;
+
+    if (chunk == NULL)
+        return false;
+    chunk->next = NULL;
+    chunk->size = size;
+    if (pool->first == NULL) {
+        pool->first = chunk;
+        begin_chunk(pool, chunk);
+    } else {
+        pool->last->next = chunk;
+    }
+    pool->last = chunk;
+    pool->bytes += size;
+    pool->allocated += nodes;
+    pool->free_count += nodes;
+    pool->was_emptied = false;
+    return true;
+}
+
+static size_t
+size_for(uint64_t nodes)
+{
+    uint64_t size = HEADER + nodes * TIDE__NODE_SIZE;
+
+    return size < LARGEST ? (size_t)size : LARGEST;
+}
+
+/* An eighth of what is there: a tree of any size has few chunks, and little memory too much. */
+static size_t
+size_of_next(const struct tide__pool *pool, uint64_t need)
+{
+    size_t size = size_for(pool->bytes / 8 / TIDE__NODE_SIZE);
+
+    if (size > PAGE)
+        size = (size + PAGE - 1) / PAGE * PAGE;
+    return size > size_for(need) ? size : size_for(need);
+}
+
+/* Get more nodes, need of them if not more or fewer: what the allocator gives. Returns whether
+ * there are any. */
+static bool
+grow(struct tide__pool *pool, uint64_t need)
+{
+    size_t size = size_of_next(pool, need);
+
+    if (add_chunk(pool, size))
+        return true;
+    if (size > size_for(need) && add_chunk(pool, size_for(need)))
+        return true;
+    return need > 1 && add_chunk(pool, size_for(1));
+}
+
+/* ------------------------------------------------------------------------- nodes, for a while -- */
+
+static uintptr_t *
+link_of(union tide__node *node)
+{
+    return (uintptr_t *)(void *)node;
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TIDE__ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define TIDE__ASAN
+#endif
+
+/* Tell AddressSanitizer, if it is there, that a node is free: as the allocator would, so that it
+ * finds who still looks at it. */
+#ifdef TIDE__ASAN
+#include <sanitizer/asan_interface.h>
+
+static void
+forbid(union tide__node *node)
+{
+    __asan_poison_memory_region(link_of(node) + 1, TIDE__NODE_SIZE - sizeof(uintptr_t));
+}
+
+static void
+allow(void *memory, size_t size)
+{
+    __asan_unpoison_memory_region(memory, size);
+}
+
+static void
+forbid_leaves(tide__ref ref)
+{
+    if (tide__is_inner(ref))
+        for (unsigned i = 0; i < tide__inner_of(ref)->count; i++)
+            forbid_leaves(tide__child_at(ref, i));
+    else
+        forbid(tide__node_of(ref));
+}
+#else
+static void
+forbid(const union tide__node *node)
+{
+    (void)node;
+}
+
+static void
+allow(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+}
+
+static void
+forbid_leaves(tide__ref ref)
+{
+    (void)ref;
+}
+#endif
+
+static void
+push(struct tide__pool *pool, union tide__node *node, uintptr_t alone)
+{
+    *link_of(node) = pool->free;
+    pool->free = (uintptr_t)node | alone;
+    if (alone)
+        forbid(node);
+}
 
 static union tide__node *
-next_free(const union tide__node *node)
+pop_freed(struct tide__pool *pool)
 {
-    return *(union tide__node *const *)(const void *)node;
+    union tide__node *node = (union tide__node *)(pool->free & ~ALONE);
+
+    while ((pool->free & ALONE) == 0) {
+        struct tide__inner *parent = &node->inner;
+        tide__ref child = tide__ref_load_relaxed(&parent->child[--parent->count]);
+
+        if (parent->count == 0) {
+            pool->free |= ALONE;
+            forbid(node);
+        }
+        node = tide__node_of(child);
+        if (!tide__is_inner(child))
+            return node;
+        push(pool, node, 0);
+    }
+    pool->free = *link_of(node);
+    return node;
+}
+
+static union tide__node *
+pop_fresh(struct tide__pool *pool)
+{
+    union tide__node *node;
+
+    if (pool->fresh_count == 0)
+        begin_chunk(pool, pool->filling->next);
+    node = (union tide__node *)(void *)pool->fresh;
+    pool->fresh += TIDE__NODE_SIZE;
+    pool->fresh_count--;
+    return node;
 }
 
 static union tide__node *
 pop(struct tide__pool *pool)
 {
-    union tide__node *node = pool->free;
+    union tide__node *node = pool->free != 0 ? pop_freed(pool) : pop_fresh(pool);
 
-    pool->free = next_free(node);
     pool->free_count--;
+    allow(node, TIDE__NODE_SIZE);
     return node;
 }
 
-static void
-push(struct tide__pool *pool, union tide__node *node)
+void
+tide__pool_put(struct tide *tree, union tide__node *node)
 {
-    *(union tide__node **)(void *)node = pool->free;
-    pool->free = node;
-    pool->free_count++;
+    push(&tree->pool, node, ALONE);
+    tree->pool.free_count++;
 }
 
-static union tide__node *
-allocate(struct tide__pool *pool)
+void
+tide__pool_put_subtrees(struct tide *tree, tide__ref ref, uint32_t first, uint32_t last)
 {
-    union tide__node *node =
-        pool->allocator.allocate(pool->allocator.context, TIDE__LINE, TIDE__NODE_SIZE);
+    if (ref == tide__empty_ref())
+        return;
+    if (tide__is_inner(ref) && first <= last) {
+        struct tide__inner *node = tide__inner_of(ref);
 
-    pool->allocated += node != NULL;
-    return node;
+        node->count = (uint8_t)(last - first + 1);
+        for (unsigned i = 0; i < node->count; i++)
+            tide__ref_store_relaxed(&node->child[i], tide__child_at(ref, first + i));
+        forbid_leaves(ref);
+        push(&tree->pool, tide__node_of(ref), 0);
+    } else {
+        push(&tree->pool, tide__node_of(ref), ALONE);
+    }
 }
 
-static void
-release(struct tide__pool *pool, union tide__node *node)
+/* -------------------------------------------------------------------------------- the reserve -- */
+
+/* What the first map takes: the reserve, a leaf, and a batch in which to note the old root. */
+static uint64_t
+need_of_first(const struct tide *tree)
 {
-    pool->allocator.release(pool->allocator.context, node, TIDE__NODE_SIZE);
-    pool->allocated--;
+    return tide__pool_reserve(tree, 0) + 1 + tree->retire.has_rcu;
 }
 
 union tide__node *
 tide__pool_get(struct tide *tree, uint64_t floor)
 {
     struct tide__pool *pool = &tree->pool;
-    union tide__node *node;
 
-    if (pool->free_count > pool->reserve)
+    if (tide__likely(pool->free_count > pool->reserve) ||
+        grow(pool, pool->allocated > 0 ? 1 : need_of_first(tree)))
         return pop(pool);
-    node = allocate(pool);
-    if (node != NULL)
-        return node;
     if (pool->free_count <= floor)
         tide__retire_wait(tree);
     return pool->free_count > floor ? pop(pool) : NULL;
-}
-
-void
-tide__pool_put(struct tide *tree, union tide__node *node)
-{
-    if (tree->pool.free_count < tree->pool.reserve + TIDE__SPARE)
-        push(&tree->pool, node);
-    else
-        release(&tree->pool, node);
 }
 
 bool
@@ -80,16 +268,12 @@ tide__pool_fill(struct tide *tree, uint64_t count, bool wait)
 {
     struct tide__pool *pool = &tree->pool;
 
-    while (pool->free_count < count) {
-        union tide__node *node = allocate(pool);
-
-        if (node == NULL) {
+    while (pool->free_count < count)
+        if (!grow(pool, count - pool->free_count)) {
             if (wait)
                 tide__retire_wait(tree);
             return pool->free_count >= count;
         }
-        push(pool, node);
-    }
     return true;
 }
 
@@ -115,9 +299,51 @@ tide__pool_reserve(const struct tide *tree, unsigned height)
     return tide__pool_removal_reserve(tree, height) + 3 * levels + 2 + batches_for(tree, levels);
 }
 
+/* -------------------------------------------------------------------------------- giving back -- */
+
 void
 tide__pool_drain(struct tide *tree)
 {
-    while (tree->pool.free_count > 0)
-        release(&tree->pool, pop(&tree->pool));
+    struct tide__pool *pool = &tree->pool;
+    struct tide__chunk *chunk = pool->first;
+
+    while (chunk != NULL) {
+        struct tide__chunk *next = chunk->next;
+
+        allow(chunk, chunk->size);
+        pool->allocator.release(pool->allocator.context, chunk, chunk->size);
+        chunk = next;
+    }
+    pool->first = pool->filling = pool->last = NULL;
+    pool->free = 0;
+    pool->fresh_count = 0;
+    pool->free_count = pool->allocated = pool->bytes = 0;
+}
+
+void
+tide__pool_trim(struct tide *tree)
+{
+    if (tree->nodes == 0 && tree->pool.free_count == tree->pool.allocated)
+        tide__pool_drain(tree);
+}
+
+bool
+tide__pool_wants_empty(const struct tide *tree)
+{
+    return tree->pool.bytes > SMALL && !tree->pool.was_emptied;
+}
+
+void
+tide__pool_abandon(const struct tide *tree)
+{
+#ifdef TIDE__ASAN
+    struct tide__chunk *next;
+
+    for (struct tide__chunk *chunk = tree->pool.first; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        allow(chunk, chunk->size);
+    }
+#else
+    (void)tree;
+#endif
 }

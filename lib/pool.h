@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Nodes: where they come from and go to. Free nodes are kept, so that unmap has its reserve and a
- * rebuilt leaf costs no call of the allocator; what exceeds that goes back to it.
+ * Nodes: where they come from and go to. They are carved from chunks, which grow with what the tree
+ * holds. A node that is free stays in the pool; chunks go back to the allocator together, when none
+ * of their nodes is in use.
  */
 #ifndef TIDE_LIB_POOL_H
 #define TIDE_LIB_POOL_H
@@ -15,6 +16,11 @@ union tide__node *tide__pool_get(struct tide *tree, uint64_t floor);
 
 void tide__pool_put(struct tide *tree, union tide__node *node);
 
+/* Put a node and, if it is an inner node, the subtrees below its children first to last (first >
+ * last: none), in a time that does not depend on their size. The caller adds what that is to
+ * free_count. */
+void tide__pool_put_subtrees(struct tide *tree, tide__ref ref, uint32_t first, uint32_t last);
+
 /* Get count free nodes together. Returns whether they are there now. wait: for a grace period,
  * if the allocator has not enough. */
 bool tide__pool_fill(struct tide *tree, uint64_t count, bool wait);
@@ -24,7 +30,16 @@ bool tide__pool_fill(struct tide *tree, uint64_t count, bool wait);
 uint64_t tide__pool_reserve(const struct tide *tree, unsigned height);
 uint64_t tide__pool_removal_reserve(const struct tide *tree, unsigned height);
 
-/* Give all free nodes back to the allocator. */
+/* Give all memory back to the allocator, whatever it is used for. */
 void tide__pool_drain(struct tide *tree);
+
+/* The same, if nothing is used. */
+void tide__pool_trim(struct tide *tree);
+
+/* Before the allocator drops everything. */
+void tide__pool_abandon(const struct tide *tree);
+
+/* Whether the last mapping should take the root leaf along, so that nothing is used. */
+bool tide__pool_wants_empty(const struct tide *tree);
 
 #endif

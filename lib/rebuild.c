@@ -444,6 +444,34 @@ tell_cursors(const struct tide__rebuild *rebuild)
         tide__publish_severed(tree);
 }
 
+/* Count what was dropped. Returns the number of nodes unlinked. */
+static uint64_t
+tally_unlinked(struct tide__rebuild *rebuild)
+{
+    struct tide__tally *tally = &rebuild->edit->tally;
+    uint64_t unlinked = 0;
+
+    for (size_t i = 0; i < rebuild->unlinked_count; i++) {
+        const struct tide__unlinked *node = &rebuild->unlinked[i];
+
+        unlinked += node->ref != tide__empty_ref();
+        for (unsigned child = node->first; child <= node->last; child++)
+            tally_subtree(tide__child_at(node->ref, child), tally);
+    }
+    return unlinked + tally->nodes;
+}
+
+/* The same where nothing is left of the tree: no need to look. */
+static uint64_t
+tally_all(struct tide__rebuild *rebuild)
+{
+    const struct tide *tree = rebuild->edit->tree;
+
+    rebuild->edit->tally.mappings = tree->mappings;
+    rebuild->edit->tally.bytes = tree->bytes;
+    return tree->nodes;
+}
+
 /* After publication: count what was dropped unseen, tell of it, retire it. */
 static void
 finish(struct tide__rebuild *rebuild, const struct target *target)
@@ -453,16 +481,9 @@ finish(struct tide__rebuild *rebuild, const struct target *target)
     struct tide__notice notice = {
         edit->fn, edit->arg, target->view, { edit->start, edit->last, 0, 0 }
     };
-    uint64_t unlinked = 0;
+    uint64_t unlinked =
+        target->ref == tide__empty_ref() ? tally_all(rebuild) : tally_unlinked(rebuild);
 
-    for (size_t i = 0; i < rebuild->unlinked_count; i++) {
-        const struct tide__unlinked *node = &rebuild->unlinked[i];
-
-        unlinked += node->ref != tide__empty_ref();
-        for (unsigned child = node->first; child <= node->last; child++)
-            tally_subtree(tide__child_at(node->ref, child), &edit->tally);
-    }
-    unlinked += edit->tally.nodes;
     tree->nodes += rebuild->built_count - unlinked;
     tree->retire.retired += unlinked;
     tide__edit_account(edit);

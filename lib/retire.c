@@ -25,7 +25,7 @@ struct item {
     ((sizeof(struct tide__notice) + sizeof(struct item) - 1) / sizeof(struct item) + 1)
 #define IS_NOTICE ((uintptr_t)TIDE__KIND_MASK + 1)
 
-#define BATCH_HEADER (sizeof(struct tide_rcu_head) + 3 * sizeof(void *) + sizeof(uint64_t))
+#define BATCH_HEADER (sizeof(struct tide_rcu_head) + 3 * sizeof(void *) + 2 * sizeof(uint64_t))
 #define BATCH_ITEMS  ((TIDE__NODE_SIZE - BATCH_HEADER) / sizeof(struct item))
 
 struct tide__batch {
@@ -33,6 +33,7 @@ struct tide__batch {
     struct tide *tree;
     struct tide__batch *next;      /* in the chain */
     struct tide__batch *next_done; /* in the list of chains whose grace period is over */
+    uint64_t nodes;                /* in the first of a chain: all that are retired by it */
     uint32_t count;
     struct item item[BATCH_ITEMS];
 };
@@ -127,43 +128,11 @@ grace_period_over(struct tide_rcu_head *head)
                               : tide__ref_swap_release(done, &top, (uintptr_t)first)));
 }
 
-static uint64_t
-free_node(struct tide *tree, tide__ref ref)
-{
-    if (ref == tide__empty_ref())
-        return 0;
-    tide__pool_put(tree, tide__node_of(ref));
-    return 1;
-}
-
-uint64_t
-tide__free_subtree(struct tide *tree, tide__ref ref)
-{
-    uint64_t freed = 0;
-
-    if (tide__is_inner(ref)) {
-        const struct tide__inner *node = tide__inner_of(ref);
-
-        for (unsigned i = 0; i < node->count; i++)
-            freed += tide__free_subtree(tree, tide__child_at(ref, i));
-    }
-    return freed + free_node(tree, ref);
-}
-
-static uint64_t
-free_unlinked(struct tide *tree, tide__ref ref, uint32_t first, uint32_t last)
-{
-    uint64_t freed = 0;
-
-    if (tide__is_inner(ref))
-        for (uint32_t i = first; i <= last; i++)
-            freed += tide__free_subtree(tree, tide__child_at(ref, i));
-    return freed + free_node(tree, ref);
-}
-
 static void
 free_chain(struct tide *tree, struct tide__batch *batch)
 {
+    uint64_t nodes = batch->nodes;
+
     while (batch != NULL) {
         struct tide__batch *next = batch->next;
 
@@ -173,21 +142,22 @@ free_chain(struct tide *tree, struct tide__batch *batch)
             if (item->word == IS_NOTICE)
                 i += NOTICE_ITEMS - 1;
             else
-                tree->retire.retired -= free_unlinked(tree, item->word, item->first, item->last);
+                tide__pool_put_subtrees(tree, item->word, item->first, item->last);
         }
         tree->retire.batches--;
         tide__pool_put(tree, node_of_batch(batch));
         batch = next;
     }
+    tree->pool.free_count += nodes;
+    tree->retire.retired -= nodes;
+    tree->retire.handed_over -= nodes;
 }
 
-void
-tide__retire_collect(struct tide *tree)
+static void
+collect(struct tide *tree)
 {
     struct tide__batch *chain;
 
-    if (tide__ref_load_relaxed(&tree->retire.done) == 0)
-        return;
     /* [ACQ-DONE] acquire: pairs with REL-DONE above. */
     chain = (struct tide__batch *)(tide__planted(8)
                                        ? tide__ref_exchange_relaxed(&tree->retire.done, 0)
@@ -198,6 +168,15 @@ tide__retire_collect(struct tide *tree)
         free_chain(tree, chain);
         chain = next;
     }
+}
+
+void
+tide__retire_collect(struct tide *tree)
+{
+    if (tide__ref_load_relaxed(&tree->retire.done) != 0)
+        collect(tree);
+    if (tree->nodes == 0)
+        tide__pool_trim(tree);
 }
 
 /* ------------------------------------------------------------------------------ handing over -- */
@@ -213,6 +192,8 @@ flush(struct tide *tree)
         return;
     retire->first = retire->open = retire->tail = NULL;
     retire->urgent = false;
+    chain->nodes = retire->retired - retire->handed_over;
+    retire->handed_over = retire->retired;
     if (tide__planted(10)) { /* no grace period */
         grace_period_over(&chain->head);
         return;
@@ -238,7 +219,8 @@ tide__retire_wait(struct tide *tree)
     flush(tree);
     if (tree->retire.rcu.defer != NULL)
         tree->retire.rcu.barrier(tree->retire.rcu.context);
-    tide__retire_collect(tree);
+    /* What this frees may be what the caller waits for: it is not given back here. */
+    collect(tree);
 }
 
 static size_t
@@ -367,8 +349,11 @@ retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t 
         make_call(&notices[i]);
     tree->busy = false;
     for (size_t i = 0; i < count; i++)
-        tree->retire.retired -=
-            free_unlinked(tree, unlinked[i].ref, unlinked[i].first, unlinked[i].last);
+        tide__pool_put_subtrees(tree, unlinked[i].ref, unlinked[i].first, unlinked[i].last);
+    tree->pool.free_count += tree->retire.retired;
+    tree->retire.retired = 0;
+    if (tree->nodes == 0)
+        tide__pool_trim(tree);
 }
 
 void
@@ -377,6 +362,10 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
 {
     struct tide__retire *retire = &tree->retire;
 
+    if (tree->nodes == 0) {
+        retire->urgent = true; /* all memory may go back when the last of it is free */
+        tree->pool.was_emptied = true;
+    }
     if (!retire->has_rcu) {
         retire_at_once(tree, unlinked, count, notices, notice_count);
         return;

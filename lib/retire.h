@@ -38,7 +38,8 @@ bool tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint6
 void tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t count,
                   const struct tide__notice *notices, size_t notice_count);
 
-/* Free the nodes of batches whose grace period is over. */
+/* Free the nodes of batches whose grace period is over; and if the tree is empty and this was all
+ * that it held, give its memory back. */
 void tide__retire_collect(struct tide *tree);
 
 /* Wait for a grace period and free all that is retired. */
@@ -46,9 +47,6 @@ void tide__retire_wait(struct tide *tree);
 
 /* The most batches that one unmap can need, for the reserve. */
 uint64_t tide__retire_batches(uint64_t nodes);
-
-/* Free a subtree at once, for nobody reads it any more. Returns the number of nodes. */
-uint64_t tide__free_subtree(struct tide *tree, tide__ref ref);
 
 /* Tell fn of each piece of start..last below ref, ascending. Nothing may change there. */
 void tide__tell(tide__ref ref, uint64_t start, uint64_t last, tide_removed_fn *fn, void *arg);

@@ -2,6 +2,10 @@
 /*
  * Making and freeing trees, and what they tell about themselves.
  */
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* for MAP_ANONYMOUS and madvise */
+#endif
+
 #include "tree.h"
 
 #include "pool.h"
@@ -10,13 +14,58 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 /* ----------------------------------------------------------------------------------- options -- */
+
+#if defined(__linux__)
+/* Blocks from this size on are mapped: as huge pages where there are any, and because aligned_alloc
+ * would make an alignment as large as the block cost as much again. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static size_t
+mapped_size(size_t size)
+{
+    return (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+}
+
+static void *
+map_block(size_t alignment, size_t size)
+{
+    size_t before;
+    char *memory;
+
+    if (alignment < HUGE_PAGE)
+        alignment = HUGE_PAGE;
+    if (size > SIZE_MAX / 2 - alignment)
+        return NULL;
+    size = mapped_size(size);
+    memory =
+        mmap(NULL, size + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    before = (size_t)(-(uintptr_t)memory & (alignment - 1));
+    if (before > 0)
+        munmap(memory, before);
+    memory += before;
+    munmap(memory + size, alignment - before);
+#ifdef MADV_HUGEPAGE
+    (void)madvise(memory, size, MADV_HUGEPAGE); /* whether it is taken or not */
+#endif
+    return memory;
+}
+#endif
 
 static void *
 libc_allocate(void *context, size_t alignment, size_t size)
 {
     (void)context;
+#if defined(__linux__)
+    if (size >= HUGE_PAGE)
+        return map_block(alignment, size);
+#endif
     return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }
 
@@ -24,6 +73,12 @@ static void
 libc_release(void *context, void *memory, size_t size)
 {
     (void)context;
+#if defined(__linux__)
+    if (size >= HUGE_PAGE) {
+        munmap(memory, mapped_size(size));
+        return;
+    }
+#endif
     (void)size;
     free(memory);
 }
@@ -145,6 +200,7 @@ void
 tide_barrier(struct tide *tree)
 {
     tide__retire_wait(tree);
+    tide__pool_trim(tree);
 }
 
 void
@@ -157,10 +213,10 @@ tide_destroy(struct tide *tree)
     tide__retire_wait(tree);
     allocator = tree->pool.allocator;
     if (allocator.drop != NULL) {
+        tide__pool_abandon(tree);
         allocator.drop(allocator.context);
         return;
     }
-    (void)tide__free_subtree(tree, tide__root(tree));
     tide__pool_drain(tree);
     allocator.release(allocator.context, tree, sizeof(*tree));
 }
@@ -207,6 +263,6 @@ tide_stats(const struct tide *tree, struct tide_statistics *stats)
         .retired_nodes = tree->retire.retired,
         .reserve_nodes = tree->pool.free_count,
         .node_size = TIDE__NODE_SIZE,
-        .memory = sizeof(*tree) + tree->pool.allocated * TIDE__NODE_SIZE,
+        .memory = sizeof(*tree) + tree->pool.bytes,
     };
 }

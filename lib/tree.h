@@ -38,12 +38,19 @@ struct tide__site {
 typedef void tide__survey_fn(const struct tide *tree, uint64_t start, uint64_t last,
                              struct tide__site *site);
 
-/* Free nodes, kept for reuse and as the reserve of unmap. */
+struct tide__chunk;
+
+/* Memory for nodes, and those of it that are free: for reuse and as the reserve of unmap. */
 struct tide__pool {
-    union tide__node *free; /* linked through their first word */
-    uint64_t free_count;
+    uintptr_t free;                             /* freed nodes, a list (pool.c) */
+    char *fresh;                                /* nodes never handed out: those left of a chunk, */
+    uint64_t fresh_count;                       /* and all of the chunks after it */
+    struct tide__chunk *first, *filling, *last; /* in the order in which they were got */
+    uint64_t free_count;                        /* freed and fresh */
     uint64_t reserve;   /* free nodes that maps leave for unmap; 0 in a tree that is empty */
-    uint64_t allocated; /* nodes held from the allocator: free, in the tree, retired, batches */
+    uint64_t allocated; /* nodes of all chunks: free, in the tree, retired, batches */
+    uint64_t bytes;     /* of all chunks */
+    bool was_emptied;   /* the tree was, since a chunk was got: tide__pool_wants_empty */
     struct tide_allocator allocator;
 };
 
@@ -53,6 +60,7 @@ struct tide__retire {
     struct tide__batch *open;  /* the one of it that is being filled */
     struct tide__batch *tail;  /* open, or the last of those reserved for the operation under way */
     uint64_t retired;          /* nodes unlinked and not yet free */
+    uint64_t handed_over;      /* those of them that the RCU has, or has had */
     uint64_t batches;          /* nodes in use as batches */
     bool urgent;               /* the chain holds a notice or a subtree: hand it over soon */
     bool has_rcu;

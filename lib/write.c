@@ -352,6 +352,8 @@ unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
 
     tree->survey(tree, start, last, site);
     left = site->live & ~site->overlaps;
+    if (left == 0 && tide__pool_wants_empty(tree))
+        return false;
     if (last > site->last || site->overlaps == 0 || !stays(site, tide__count_bits(left)))
         return false;
     for (uint32_t gone = site->overlaps; gone != 0; gone &= gone - 1) {

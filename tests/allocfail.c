@@ -3,8 +3,9 @@
  * Allocation failure at every place: for each scenario (a prepared tree and one write) the n-th
  * allocation fails, for n = 1 until none is met (beyond the --first so many, 48 by default, only
  * some), once and from then on; without an RCU, with one whose queue is run by hand, and with one
- * that only waits. The failing write returns -ENOMEM and has changed nothing; an unmap does not fail;
- * later writes succeed; nothing is lost.
+ * that only waits; from an allocator that gives what is asked for, and from one that gives no more
+ * than a node at a time. The failing write returns -ENOMEM and has changed nothing; an unmap does
+ * not fail; later writes succeed; nothing is lost.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -131,9 +132,10 @@ prepare(struct env *env, enum shape shape)
 }
 
 static void
-open_env(struct env *env, enum rcu_kind kind)
+open_env(struct env *env, enum rcu_kind kind, bool node_by_node)
 {
     struct tide_options options = tide_options_default();
+    struct tide_statistics stats;
     int error;
 
     test_alloc_init(&env->alloc, false);
@@ -145,6 +147,10 @@ open_env(struct env *env, enum rcu_kind kind)
     error = tide_create(&options, &env->tree);
     if (error != 0) {
         fail(env, NULL, "tide_create failed", "");
+    }
+    if (node_by_node) {
+        tide_stats(env->tree, &stats);
+        env->alloc.largest = 64 + (size_t)stats.node_size;
     }
 }
 
@@ -314,7 +320,8 @@ expect_unmap_works(struct env *env)
 
 /* Returns whether a failure was met, so that a larger n is worth trying. */
 static bool
-try_failure(const struct scenario *scenario, enum rcu_kind kind, size_t nth, bool from_then_on)
+try_failure(const struct scenario *scenario, enum rcu_kind kind, bool node_by_node, size_t nth,
+            bool from_then_on)
 {
     static struct env env;
     const struct step *step = &scenario->step;
@@ -326,9 +333,10 @@ try_failure(const struct scenario *scenario, enum rcu_kind kind, size_t nth, boo
     struct why why;
 
     memset(&env, 0, sizeof(env));
-    snprintf(env.where, sizeof(env.where), "scenario %td, rcu %s, allocation %zu fails%s",
-             scenario - scenarios, rcu_names[kind], nth, from_then_on ? " and all after it" : "");
-    open_env(&env, kind);
+    snprintf(env.where, sizeof(env.where), "scenario %td, rcu %s%s, allocation %zu fails%s",
+             scenario - scenarios, rcu_names[kind], node_by_node ? ", node by node" : "", nth,
+             from_then_on ? " and all after it" : "");
+    open_env(&env, kind, node_by_node);
     prepare(&env, scenario->shape);
     model_init(&model);
     model_copy(&model, &env.model);
@@ -374,13 +382,14 @@ next_place(size_t nth, size_t first)
 }
 
 static void
-sweep(const struct scenario *scenario, size_t first)
+sweep(const struct scenario *scenario, bool node_by_node, size_t first)
 {
     for (int kind = 0; kind < RCU_KINDS; kind++) {
         for (int from_then_on = 0; from_then_on < 2; from_then_on++) {
             size_t nth = 1;
 
-            while (try_failure(scenario, (enum rcu_kind)kind, nth, from_then_on != 0)) {
+            while (
+                try_failure(scenario, (enum rcu_kind)kind, node_by_node, nth, from_then_on != 0)) {
                 nth = next_place(nth, first);
             }
         }
@@ -451,7 +460,7 @@ drain_without_memory(enum shape shape, enum rcu_kind kind, bool deferred)
     memset(&env, 0, sizeof(env));
     snprintf(env.where, sizeof(env.where), "draining shape %d without memory, rcu %s", (int)shape,
              rcu_names[kind]);
-    open_env(&env, kind);
+    open_env(&env, kind, false);
     prepare(&env, shape);
     test_alloc_fail(&env.alloc, 1, true);
     for (unsigned i = 0; i < 50; i++) {
@@ -486,7 +495,7 @@ cut_without_memory(enum shape shape, enum rcu_kind kind)
     memset(&env, 0, sizeof(env));
     snprintf(env.where, sizeof(env.where), "cutting shape %d without memory, rcu %s", (int)shape,
              rcu_names[kind]);
-    open_env(&env, kind);
+    open_env(&env, kind, false);
     prepare(&env, shape);
     test_alloc_fail(&env.alloc, 1, true);
     for (unsigned i = 0; i < 1000 && refused < 20; i++) {
@@ -525,7 +534,7 @@ refill_by_map(enum shape shape, enum rcu_kind kind, bool heal)
     memset(&env, 0, sizeof(env));
     snprintf(env.where, sizeof(env.where), "a map refills the reserve, shape %d, rcu %s",
              (int)shape, rcu_names[kind]);
-    open_env(&env, kind);
+    open_env(&env, kind, false);
     prepare(&env, shape);
     test_alloc_fail(&env.alloc, 1, true);
     for (unsigned i = 0; i < 1500 && rounds < 60; i++) {
@@ -572,7 +581,11 @@ main(int argc, char **argv)
     sweep_create(false);
     sweep_create(true);
     for (size_t i = 0; i < SCENARIOS; i++) {
-        sweep(&scenarios[i], first);
+        sweep(&scenarios[i], false, first);
+        /* A protect asks for more than a node at a time, for its lists. */
+        if (scenarios[i].step.kind != STEP_PROTECT) {
+            sweep(&scenarios[i], true, first);
+        }
     }
     for (int kind = 0; kind < RCU_KINDS; kind++) {
         drain_without_memory(SINGLES, (enum rcu_kind)kind, false);

@@ -24,7 +24,7 @@ data=$("${OBJDUMP:-objdump}" -h "$archive" | awk '$2 ~ /^\.(t?data|t?bss)(\.|$)/
 defined=$("$nm" --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
 needed=$("$nm" --undefined-only "$archive" 2>/dev/null | awk 'NF == 2 { print $2 }' | sort -u |
     grep -vxF "$defined" |
-    grep -vxE 'aligned_alloc|free|memcpy|memmove|memset|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_' || true)
+    grep -vxE 'aligned_alloc|free|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_' || true)
 [ -z "$needed" ] || complain "symbols from elsewhere" "$needed"
 
 foreign=$("$nm" --extern-only --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |

@@ -179,17 +179,289 @@ Test(memory, long_run_of_writes_holds_no_more_memory)
     unit_close();
 }
 
-/* The allocator that the default options name is the C library's. */
+/* ------------------------------------------------------------------------------------ chunks -- */
+
+/* Nodes come in chunks, which go back together when the tree is empty: all but the tree itself. */
+Test(memory, emptied_tree_gives_all_memory_back)
+{
+    size_t empty;
+
+    unit_open();
+    empty = unit.alloc.bytes;
+    for (unsigned i = 0; i < 3; i++) {
+        unit_map_blocks(0, 5000, 4, 8);
+        cr_assert_gt(unit.alloc.bytes, empty);
+        EXPECT_OK(tide_unmap(unit.tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL));
+        cr_assert_eq(unit.alloc.bytes, empty);
+        cr_assert_eq(unit_stats().memory, empty);
+    }
+    unit_map_blocks(0, 5000, 4, 8);
+    EXPECT_OK(unit_unmap(0, UINT64_MAX, TIDE_UNMAP_SPLIT));
+    cr_assert_eq(unit.removed.count, 5000);
+    EXPECT_RESULT(5000, 0, 0, 20000);
+    cr_assert_eq(unit.alloc.bytes, empty);
+    unit_close();
+}
+
+Test(memory, emptied_tree_gives_memory_back_after_the_grace_period)
+{
+    size_t empty;
+
+    unit_open_rcu(true);
+    empty = unit.alloc.bytes;
+    for (unsigned i = 0; i < 3; i++) {
+        unit_map_blocks(0, 5000, 4, 8);
+        EXPECT_OK(unit_unmap_deferred(0, UINT64_MAX, TIDE_UNMAP_SPLIT));
+        cr_assert_gt(unit_stats().retired_nodes, 0);
+        cr_assert_gt(unit.alloc.bytes, empty, "readers may still be there");
+        fake_rcu_run(&unit.rcu);
+        cr_assert_eq(unit.removed.count, 5000);
+        EXPECT_OK(unit_unmap(0, 0, TIDE_UNMAP_SPLIT)); /* any write, or */
+        cr_assert_eq(unit.alloc.bytes, empty);
+        unit_map_blocks(0, 5000, 4, 8);
+        EXPECT_OK(unit_unmap(0, UINT64_MAX, TIDE_UNMAP_SPLIT));
+        cr_assert_gt(unit.alloc.bytes, empty);
+        tide_barrier(unit.tree);
+        cr_assert_eq(unit.alloc.bytes, empty);
+    }
+    unit_close();
+}
+
+Test(memory, tree_emptied_one_by_one_gives_memory_back)
+{
+    for (int rcu = 0; rcu < 3; rcu++) {
+        size_t empty;
+
+        if (rcu == 0) {
+            unit_open();
+        } else {
+            unit_open_rcu(rcu == 1);
+        }
+        empty = unit.alloc.bytes;
+        unit_map_blocks(0, 5000, 4, 8);
+        for (uint64_t i = 0; i < 5000; i++) {
+            uint64_t start = i * 7919 % 5000 * 8;
+
+            EXPECT_OK(unit_unmap(start, start + 3, TIDE_UNMAP_EXACT));
+        }
+        tide_barrier(unit.tree);
+        cr_assert_eq(unit.alloc.bytes, empty, "rcu %d", rcu);
+        unit_close();
+    }
+}
+
+/* One mapping that comes and goes is no reason to call the allocator. */
+Test(memory, small_tree_keeps_its_memory)
+{
+    for (int rcu = 0; rcu < 2; rcu++) {
+        size_t calls = 0;
+
+        if (rcu == 0) {
+            unit_open();
+        } else {
+            unit_open_rcu(true);
+        }
+        for (unsigned i = 0; i < 2000; i++) {
+            EXPECT_OK(unit_map(0, 9));
+            EXPECT_OK(unit_unmap(0, 9, TIDE_UNMAP_EXACT));
+            fake_rcu_run(&unit.rcu);
+            if (i == 1000) {
+                calls = unit.alloc.calls;
+            }
+        }
+        cr_assert_eq(unit.alloc.calls, calls);
+        unit_close();
+    }
+}
+
+/* A partial drop keeps the chunks, and what comes then is made of them. */
+Test(memory, dropped_subtrees_are_used_again)
+{
+    for (int rcu = 0; rcu < 2; rcu++) {
+        size_t calls = 0, bytes = 0;
+
+        if (rcu == 0) {
+            unit_open();
+        } else {
+            unit_open_rcu(true);
+        }
+        unit_map_blocks(0, 4000, 4, 8);
+        tide_barrier(unit.tree);
+        for (unsigned i = 0; i < 4; i++) {
+            uint64_t nodes = unit_stats().reserve_nodes;
+
+            EXPECT_OK(unit_unmap(0, 4000 * 8 - 9, TIDE_UNMAP_SPLIT));
+            tide_barrier(unit.tree);
+            cr_assert_eq(unit_stats().mappings, 1);
+            cr_assert_eq(unit_stats().retired_nodes, 0);
+            cr_assert_gt(unit_stats().reserve_nodes, nodes);
+            unit_map_blocks(0, 3999, 4, 8);
+            tide_barrier(unit.tree);
+            if (i == 0) {
+                calls = unit.alloc.calls;
+                bytes = unit.alloc.bytes;
+            }
+        }
+        cr_assert_eq(unit.alloc.bytes, bytes);
+        cr_assert_eq(unit.alloc.calls, calls);
+        for (uint64_t i = 0; i < 4000; i++) {
+            struct tide_mapping found, want = M(i * 8, i * 8 + 3);
+
+            cr_assert(tide_lookup(unit.tree, i * 8 + 1, &found));
+            cr_assert(found.start == want.start && found.last == want.last &&
+                      found.target == want.target);
+        }
+        unit_close();
+    }
+}
+
+/* What the header says of small trees. In the tiny-node build 16 mappings are three levels. */
+Test(memory, tree_of_16_mappings_is_small)
+{
+#ifdef TIDE_TINY
+    const size_t most[] = { 12 << 10, 16 << 10 };
+#else
+    const size_t most[] = { 8 << 10, 12 << 10 };
+#endif
+
+    for (int rcu = 0; rcu < 2; rcu++) {
+        if (rcu == 0) {
+            unit_open();
+        } else {
+            unit_open_rcu(true);
+        }
+        EXPECT_OK(unit_map(0, 9));
+        cr_assert_leq(unit.alloc.bytes, 6 << 10, "one mapping: %zu", unit.alloc.bytes);
+        for (unsigned i = 1; i < 16; i++) {
+            EXPECT_OK(unit_map(i * 7 % 16 * 4096, i * 7 % 16 * 4096 + 9));
+        }
+        cr_assert_leq(unit.alloc.bytes, most[rcu], "16 mappings: %zu", unit.alloc.bytes);
+        unit_close();
+    }
+}
+
+Test(memory, chunks_grow_with_the_tree)
+{
+    struct tide_statistics stats;
+
+    unit_open();
+    unit_map_blocks(0, 20000, 4, 8);
+    stats = unit_stats();
+    cr_assert_lt(unit.alloc.blocks, 120, "%zu", unit.alloc.blocks);
+    cr_assert_leq(stats.memory, stats.nodes * stats.node_size * 5 / 4 + 8192);
+    unit_close();
+}
+
+/* An allocator that has no room for a chunk may still have it for a node. */
+Test(memory, refused_chunk_falls_back_to_single_nodes)
+{
+    size_t blocks, empty;
+    struct tide_statistics before, after;
+
+    unit_open();
+    empty = unit.alloc.bytes;
+    unit_map_blocks(0, 5000, 4, 16);
+    before = unit_stats();
+    blocks = unit.alloc.blocks;
+    unit.alloc.largest = 64 + before.node_size;
+    unit_map_blocks(8, 5000, 4, 16);
+    after = unit_stats();
+    cr_assert_eq(after.mappings, 10000);
+    cr_assert_gt(unit.alloc.blocks, blocks + 100);
+    cr_assert_eq(after.memory, unit.alloc.bytes);
+    cr_assert_eq(unit.alloc.bytes - before.memory,
+                 (unit.alloc.blocks - blocks) * unit.alloc.largest);
+    EXPECT_OK(tide_unmap(unit.tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL));
+    cr_assert_eq(unit.alloc.bytes, empty);
+    EXPECT_OK(unit_map(0, 9));
+    unit_close();
+}
+
+/* Nothing is walked: one release for each chunk and one for the tree. */
+Test(memory, destroy_releases_chunks_with_nodes_retired)
+{
+    for (int with_defer = 0; with_defer < 2; with_defer++) {
+        size_t blocks, releases;
+
+        unit_open_rcu(with_defer != 0);
+        unit_map_blocks(0, 5000, 4, 8);
+        EXPECT_OK(tide_unmap(unit.tree, 80, 20000, TIDE_UNMAP_SPLIT, NULL, NULL, NULL));
+        EXPECT_OK(unit_unmap_deferred(24000, 24100, TIDE_UNMAP_SPLIT));
+        EXPECT_OK(unit_unmap(30000, 30100, TIDE_UNMAP_SPLIT));
+        cr_assert_gt(unit_stats().retired_nodes, 0);
+        blocks = unit.alloc.blocks;
+        releases = unit.alloc.releases;
+        tide_destroy(unit.tree);
+        cr_assert_eq(unit.alloc.releases - releases, blocks);
+        cr_assert_null(test_alloc_verdict(&unit.alloc));
+        cr_assert_eq(unit.rcu.waiting, 0);
+        model_list_free(&unit.removed);
+    }
+}
+
+/* From 2 MiB on chunks are huge pages, if the allocator has them. */
+static size_t huge, larger;
+
+static void *
+allocate_and_look(void *context, size_t alignment, size_t size)
+{
+    const struct tide_allocator *table = &unit.alloc.table;
+
+    (void)context;
+    if (size == (size_t)2 << 20 && alignment == size) {
+        huge++;
+    }
+    if (size >= (size_t)2 << 20 && alignment != size) {
+        larger++;
+    }
+    return table->allocate(table->context, alignment, size);
+}
+
+static void
+release_as_is(void *context, void *memory, size_t size)
+{
+    const struct tide_allocator *table = &unit.alloc.table;
+
+    (void)context;
+    table->release(table->context, memory, size);
+}
+
+Test(memory, chunks_grow_to_huge_pages_and_no_further)
+{
+    const struct tide_allocator table = { allocate_and_look, release_as_is, NULL, NULL };
+    struct tide_options options = tide_options_default();
+
+    test_alloc_init(&unit.alloc, false);
+    options.allocator = &table;
+    unit_open_options(options);
+    for (uint64_t i = 0; i < 700000; i++) {
+        uint64_t start = i * 7919 % 700000 * 8;
+
+        cr_assert_eq(unit_map(start, start + 3), 0);
+    }
+    cr_assert_gt(huge, 1);
+    cr_assert_eq(larger, 0);
+    unit_close();
+}
+
+/* The allocator that the default options name is the C library's; so large that it has huge pages,
+ * and a protect with lists larger than one. */
 Test(memory, default_allocator_serves_a_large_tree)
 {
     struct tide *tree = NULL;
 
     cr_assert_eq(tide_create(NULL, &tree), 0);
-    for (uint64_t i = 0; i < 5000; i++) {
-        struct tide_mapping mapping = M(i * 8, i * 8 + 3);
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < 700000; i++) {
+            struct tide_mapping mapping = M(i * 7919 % 700000 * 8, i * 7919 % 700000 * 8 + 3);
 
-        cr_assert_eq(tide_map(tree, &mapping), 0);
+            cr_assert_eq(tide_map(tree, &mapping), 0);
+        }
+        if (round == 0) {
+            cr_assert_eq(tide_protect(tree, 0, UINT64_MAX, TIDE_READ), 0);
+            cr_assert_eq(tide_check(tree, NULL), 0);
+            cr_assert_eq(tide_unmap(tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL), 0);
+        }
     }
-    cr_assert_eq(tide_unmap(tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL), 0);
     tide_destroy(tree);
 }

@@ -15,18 +15,18 @@
  *     }
  *
  * One struct serves one tree at a time, or several that share a writer lock and are all destroyed
- * node by node (allocator.drop NULL). It must stay where it is while it is open, for the table
+ * chunk by chunk (allocator.drop NULL). It must stay where it is while it is open, for the table
  * points to it.
  *
  * Drop
  *   tide_jemalloc_open sets allocator.drop, so that tide_destroy gives the whole arena back in one
- *   call in place of freeing node by node. It frees everything in the arena, the tree itself too,
+ *   call in place of freeing chunk by chunk. It frees everything in the arena, the tree itself too,
  *   and whatever else the program put there. Set allocator.drop = NULL before tide_create to go
  *   without. Either way the arena itself lives on, ready for the next tree, until close.
  *
  * Threads
  *   All functions but open and close want the writer's lock of the tree that uses the arena: the
- *   arena keeps a cache of freed nodes (a jemalloc tcache) that has no lock of its own. Without
+ *   arena keeps a cache of freed memory (a jemalloc tcache) that has no lock of its own. Without
  *   that cache an allocation and its release cost 1.5 to 5 times as much.
  */
 #ifndef TIDEMARK_JEMALLOC_H

@@ -102,10 +102,16 @@ struct tide_bytes {
     uint64_t high;
 };
 
-/* Where nodes come from. allocate returns NULL when there is no memory; alignment is a power of
+/* Where memory comes from. allocate returns NULL when there is no memory; alignment is a power of
  * two. release gets what allocate returned, with the same size. Both are called by the writer only.
- * drop may be NULL; otherwise tide_destroy calls it, once and last, in place of releasing node by
- * node: it frees everything that this table ever allocated, the tree itself included. */
+ * drop may be NULL; otherwise tide_destroy calls it, once and last, in place of releasing what it
+ * holds: it frees everything that this table ever allocated, the tree itself included.
+ * Nodes are asked for in chunks: about an eighth of what the tree holds already, from a node
+ * up to 2 MiB (which are aligned to 2 MiB, as huge pages are); where a chunk is refused, a
+ * single node. Nodes that become free are kept for what is mapped next: a tree holds what its peak
+ * needed until nothing is mapped in it and nothing retired. Then all chunks are released, by the
+ * unmap itself, or with an RCU by the next write or tide_barrier. A tree of up to 64 KiB from which
+ * mappings go one by one keeps them. */
 struct tide_allocator {
     void *(*allocate)(void *context, size_t alignment, size_t size);
     void (*release)(void *context, void *memory, size_t size);
@@ -142,7 +148,8 @@ enum tide_isa { TIDE_ISA_BEST, TIDE_ISA_PLAIN, TIDE_ISA_AVX2, TIDE_ISA_AVX512 };
  * tree. */
 struct tide_options {
     size_t size;
-    const struct tide_allocator *allocator; /* NULL: aligned_alloc and free of the C library */
+    const struct tide_allocator *allocator; /* NULL: aligned_alloc and free of the C library; on
+                                               Linux mmap, for huge pages, from 2 MiB on */
     const struct tide_rcu *rcu; /* NULL: no concurrent readers, memory is freed at once */
     uint64_t first, last;       /* aperture, inclusive: what may be mapped */
     uint64_t granule;      /* a power of two: ranges of writes begin and end on multiples of it */

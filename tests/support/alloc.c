@@ -59,6 +59,9 @@ test_allocate(void *context, size_t alignment, size_t size)
     if (size == 0) {
         complain(alloc, "allocate: size is 0");
     }
+    if (alloc->largest != 0 && size > alloc->largest) {
+        return NULL;
+    }
     if (must_fail(alloc)) {
         alloc->refused++;
         return NULL;
