@@ -5,11 +5,29 @@
 
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+
+FILE *
+json_open(const char *path)
+{
+    return strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+}
+
+bool
+json_close(FILE *file, const char *path, bool good)
+{
+    if (file != NULL && file != stdout)
+        good = fclose(file) == 0 && good;
+    if (!good)
+        fprintf(stderr, "tidemark-replay: %s: %s\n", path, strerror(errno));
+    return good;
+}
 
 /* Bytes that are not printable ASCII are escaped one by one, as if the text were Latin-1. */
-static void
-put_string(FILE *file, const char *text)
+void
+json_string(FILE *file, const char *text)
 {
     fputc('"', file);
     for (; *text != '\0'; text++) {
@@ -61,7 +79,7 @@ put_findings(FILE *file, const struct findings *findings)
             findings->count);
     for (unsigned i = 0; i < findings->kept; i++) {
         fprintf(file, "%s", i == 0 ? "" : ", ");
-        put_string(file, findings->text[i]);
+        json_string(file, findings->text[i]);
     }
     fprintf(file, "],\n");
 }
@@ -126,14 +144,14 @@ report_json(FILE *file, const struct timing *timing, const struct outcome *outco
         const struct outcome *outcome = &outcomes[i];
 
         fprintf(file, "%s\n    {\n      \"path\": ", i == 0 ? "" : ",");
-        put_string(file, outcome->path);
+        json_string(file, outcome->path);
         fprintf(file, ",\n      \"replayed\": %s",
                 outcome->state == OUTCOME_DONE ? "true,\n" : "false\n");
         if (outcome->state == OUTCOME_DONE) {
             fprintf(file, "      \"name\": ");
-            put_string(file, outcome->name);
+            json_string(file, outcome->name);
             fprintf(file, ",\n      \"workload\": ");
-            put_string(file, outcome->workload);
+            json_string(file, outcome->workload);
             fprintf(file, ",\n");
             put_counts(file, &outcome->counts);
             put_run(file, timing, &outcome->run);

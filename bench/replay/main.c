@@ -2,7 +2,7 @@
 /* tidemark-replay: the command line. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "report.h"
+#include "compare.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,14 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum exit_code { EXIT_MATCHED = 0, EXIT_MISMATCH = 1, EXIT_UNREADABLE = 2 };
-
 enum { READERS_MAX = 1024 };
+
+enum { REPEATS = 7 };
 
 struct settings {
     unsigned readers;
+    unsigned repeats;
     const char *json;
     bool progress;
+    bool peers;
 };
 
 static void
@@ -31,6 +33,9 @@ usage(FILE *file)
         "\n"
         "  -r, --readers N    threads that read, and check, while the trace is replayed\n"
         "                     (default: one for each spare processor, at least 1; 0: none)\n"
+        "  -p, --peers        instead: what the operations of each trace cost the library and the\n"
+        "                     data structures that one would otherwise take; answers are checked\n"
+        "      --repeats N    with --peers: timed passes of each (default: 7; 0: only check)\n"
         "  -j, --json FILE    write all figures to FILE as JSON as well (\"-\": instead of text)\n"
         "      --no-progress  no progress bar\n"
         "  -h, --help         show this text\n"
@@ -52,18 +57,18 @@ spare_processors(void)
 }
 
 static bool
-parse_readers(const char *text, unsigned *readers)
+parse_number(const char *text, const char *name, unsigned most, unsigned *number)
 {
     char *end;
     unsigned long value;
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value > READERS_MAX) {
-        fprintf(stderr, "tidemark-replay: --readers takes a number from 0 to %d\n", READERS_MAX);
+    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value > most) {
+        fprintf(stderr, "tidemark-replay: --%s takes a number from 0 to %u\n", name, most);
         return false;
     }
-    *readers = (unsigned)value;
+    *number = (unsigned)value;
     return true;
 }
 
@@ -73,22 +78,30 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
 {
     static const struct option options[] = {
         { "readers", required_argument, NULL, 'r' }, { "json", required_argument, NULL, 'j' },
-        { "no-progress", no_argument, NULL, 'p' },   { "help", no_argument, NULL, 'h' },
+        { "peers", no_argument, NULL, 'p' },         { "repeats", required_argument, NULL, 'n' },
+        { "no-progress", no_argument, NULL, 'q' },   { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 },
     };
     int option;
 
     *code = EXIT_UNREADABLE;
-    while ((option = getopt_long(argc, argv, "r:j:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "r:pj:h", options, NULL)) != -1) {
         switch (option) {
         case 'r':
-            if (!parse_readers(optarg, &settings->readers))
+            if (!parse_number(optarg, "readers", READERS_MAX, &settings->readers))
+                return false;
+            break;
+        case 'n':
+            if (!parse_number(optarg, "repeats", COMPARE_REPEATS_MAX, &settings->repeats))
                 return false;
             break;
         case 'j':
             settings->json = optarg;
             break;
         case 'p':
+            settings->peers = true;
+            break;
+        case 'q':
             settings->progress = false;
             break;
         case 'h':
@@ -147,65 +160,73 @@ static bool
 write_json(const char *path, const struct timing *timing, const struct outcome *outcomes,
            size_t count)
 {
-    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    bool good = file != NULL && report_json(file, timing, outcomes, count);
+    FILE *file = json_open(path);
 
-    if (file != NULL && file != stdout)
-        good = fclose(file) == 0 && good;
-    if (!good)
-        fprintf(stderr, "tidemark-replay: %s: %s\n", path, strerror(errno));
-    return good;
+    return json_close(file, path, file != NULL && report_json(file, timing, outcomes, count));
 }
 
 static enum exit_code
-replay_files(char **paths, size_t count, const struct settings *settings, struct outcome *outcomes)
+replay_files(const struct report *report, char **paths, size_t count,
+             const struct settings *settings)
 {
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    struct outcome *outcomes = calloc(count, sizeof(*outcomes));
     bool text = settings->json == NULL || strcmp(settings->json, "-") != 0;
     enum exit_code code = EXIT_MATCHED, one;
+
+    if (outcomes == NULL) {
+        fprintf(stderr, "tidemark-replay: out of memory\n");
+        return EXIT_UNREADABLE;
+    }
+    if (text)
+        report_head(report);
+    for (size_t i = 0; i < count; i++) {
+        fflush(stdout);
+        one = replay_file(&outcomes[i], paths[i], settings, report->timing);
+        code = one > code ? one : code;
+        if (text && outcomes[i].state == OUTCOME_DONE)
+            report_outcome(report, &outcomes[i]);
+    }
+    if (text)
+        report_summary(report, outcomes, count);
+    if (settings->json != NULL && !write_json(settings->json, report->timing, outcomes, count))
+        code = EXIT_UNREADABLE;
+    for (size_t i = 0; i < count; i++)
+        run_free(&outcomes[i].run);
+    free(outcomes);
+    return code;
+}
+
+static enum exit_code
+work(const struct settings *settings, char **paths, size_t count)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     struct timing timing;
     struct report report = { .out = stdout, .timing = &timing };
 
     report.colours = isatty(STDOUT_FILENO) && (no_color == NULL || *no_color == '\0') &&
                      (term == NULL || strcmp(term, "dumb") != 0);
     timing_calibrate(&timing);
-    if (text)
-        report_head(&report);
-    for (size_t i = 0; i < count; i++) {
-        fflush(stdout);
-        one = replay_file(&outcomes[i], paths[i], settings, &timing);
-        code = one > code ? one : code;
-        if (text && outcomes[i].state == OUTCOME_DONE)
-            report_outcome(&report, &outcomes[i]);
-    }
-    if (text)
-        report_summary(&report, outcomes, count);
-    if (settings->json != NULL && !write_json(settings->json, &timing, outcomes, count))
-        code = EXIT_UNREADABLE;
-    for (size_t i = 0; i < count; i++)
-        run_free(&outcomes[i].run);
-    return code;
+    if (!settings->peers)
+        return replay_files(&report, paths, count, settings);
+#ifdef TIDE_REPLAY_PEERS
+    return compare_files(&report, paths, count, settings->repeats, settings->json);
+#else
+    fprintf(stderr, "tidemark-replay: built without a C++ compiler, which --peers needs\n");
+    return EXIT_UNREADABLE;
+#endif
 }
 
 int
 main(int argc, char **argv)
 {
     struct settings settings = { .readers = spare_processors(),
+                                 .repeats = REPEATS,
                                  .progress = isatty(STDERR_FILENO) != 0 };
     enum exit_code code;
-    struct outcome *outcomes;
-    size_t count;
 
     if (!parse_arguments(argc, argv, &settings, &code))
         return (int)code;
-    count = (size_t)(argc - optind);
-    outcomes = calloc(count, sizeof(*outcomes));
-    if (outcomes == NULL) {
-        fprintf(stderr, "tidemark-replay: out of memory\n");
-        return EXIT_UNREADABLE;
-    }
-    code = replay_files(argv + optind, count, &settings, outcomes);
-    free(outcomes);
+    code = work(&settings, argv + optind, (size_t)(argc - optind));
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "tidemark-replay: standard output: %s\n", strerror(errno));
         return EXIT_UNREADABLE;

@@ -53,6 +53,24 @@ model_overlaps(const struct model *model, uint32_t space, uint64_t start, uint64
     return at != MODEL_NONE && model->nodes[at].last >= start;
 }
 
+uint32_t
+model_first(const struct model *model, uint32_t space, uint64_t start, uint64_t last)
+{
+    uint32_t at = model->roots[space], best = MODEL_NONE;
+
+    while (at != MODEL_NONE) {
+        const struct model_node *node = &model->nodes[at];
+
+        if (node->last >= start) {
+            best = at;
+            at = node->left;
+        } else {
+            at = node->right;
+        }
+    }
+    return best != MODEL_NONE && model->nodes[best].start <= last ? best : MODEL_NONE;
+}
+
 void
 model_widen(const struct model *model, uint32_t space, uint64_t *start, uint64_t *last)
 {

@@ -32,6 +32,9 @@ void model_free(struct model *model);
 /* Whether the range shares an address with a mapping. */
 bool model_overlaps(const struct model *model, uint32_t space, uint64_t start, uint64_t last);
 
+/* The node of the lowest mapping that shares an address with the range, or MODEL_NONE. */
+uint32_t model_first(const struct model *model, uint32_t space, uint64_t start, uint64_t last);
+
 /* Whether a mapping lies partly inside and partly outside of the range. */
 bool model_sticks_out(const struct model *model, uint32_t space, uint64_t start, uint64_t last);
 

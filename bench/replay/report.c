@@ -9,20 +9,14 @@
 
 enum { NUMBERS = 8, NUMBER_LENGTH = 32 };
 
-static const char *
-colour(const struct report *report, const char *code)
+const char *
+report_colour(const struct report *report, const char *code)
 {
     return report->colours ? code : "";
 }
 
-#define BOLD(report)  colour((report), "\033[1m")
-#define RED(report)   colour((report), "\033[31m")
-#define GREEN(report) colour((report), "\033[32m")
-#define PLAIN(report) colour((report), "\033[0m")
-
-/* A number in groups of three. A result is good until NUMBERS more have been asked for. */
-static const char *
-grouped(uint64_t value)
+const char *
+report_grouped(uint64_t value)
 {
     static char rooms[NUMBERS][NUMBER_LENGTH];
     static unsigned next;
@@ -56,8 +50,8 @@ percentile_ns(const struct report *report, const struct histogram *histogram, do
     return ns_of(report, histogram_percentile(histogram, percent));
 }
 
-static const char *
-base_name(const char *path)
+const char *
+report_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -80,7 +74,7 @@ print_times(const struct report *report, const char *name, const struct histogra
     if (histogram->count == 0)
         return;
     fprintf(report->out, "  %-12s %12s %9.1f %9.1f %9.1f %9.1f %11.0f %10.3f\n", name,
-            grouped(histogram->count), mean_ns(report, histogram),
+            report_grouped(histogram->count), mean_ns(report, histogram),
             percentile_ns(report, histogram, 50), percentile_ns(report, histogram, 99),
             percentile_ns(report, histogram, 99.9), ns_of(report, histogram->highest),
             ns_of(report, histogram->sum) / 1e6);
@@ -107,9 +101,9 @@ print_readers(const struct report *report, const struct run *run)
     fprintf(report->out,
             "  readers      %u: %s lookups, each checked, %s of them during a write; "
             "%s%s wrong%s\n",
-            run->reader_count, grouped(checked), grouped(changed),
-            run->reader_wrong == 0 ? GREEN(report) : RED(report), grouped(run->reader_wrong),
-            PLAIN(report));
+            run->reader_count, report_grouped(checked), report_grouped(changed),
+            run->reader_wrong == 0 ? REPORT_GREEN(report) : REPORT_RED(report),
+            report_grouped(run->reader_wrong), REPORT_PLAIN(report));
     fprintf(report->out, "               %.2f M lookups/s in all (checks included):", total);
     for (unsigned i = 0; i < run->reader_count; i++) {
         const struct reader_result *reader = &run->readers[i];
@@ -127,36 +121,37 @@ print_tables(const struct report *report, const struct run *run)
 {
     const struct peak *peak = &run->peak;
 
-    fprintf(report->out, "  most live    %s mappings", grouped(peak->mappings));
+    fprintf(report->out, "  most live    %s mappings", report_grouped(peak->mappings));
     if (peak->mappings != 0)
         fprintf(report->out,
                 " in %s %s of height %s%" PRIu64 "\n"
                 "  memory       %s bytes then, %.1f for each mapping; %.1f without the %s bytes "
                 "that awaited readers",
-                grouped(peak->trees), peak->trees == 1 ? "tree" : "trees",
-                peak->trees == 1 ? "" : "<= ", peak->height, grouped(peak->memory),
+                report_grouped(peak->trees), peak->trees == 1 ? "tree" : "trees",
+                peak->trees == 1 ? "" : "<= ", peak->height, report_grouped(peak->memory),
                 (double)peak->memory / (double)peak->mappings,
                 ((double)peak->memory - (double)peak->retired) / (double)peak->mappings,
-                grouped(peak->retired));
+                report_grouped(peak->retired));
     if (run->ever_mapped)
         fprintf(report->out, "\n  watermarks   lowest %" PRIx64 ", highest %" PRIx64, run->lowest,
                 run->highest);
-    fprintf(report->out, "\n  tide_check   %s times over all trees\n", grouped(run->checks));
+    fprintf(report->out, "\n  tide_check   %s times over all trees\n", report_grouped(run->checks));
 }
 
 static void
 print_findings(const struct report *report, const struct findings *findings, const char *path)
 {
     if (findings->count == 0) {
-        fprintf(report->out, "  mismatches   %s0%s\n", GREEN(report), PLAIN(report));
+        fprintf(report->out, "  mismatches   %s0%s\n", REPORT_GREEN(report), REPORT_PLAIN(report));
         return;
     }
-    fprintf(report->out, "  mismatches   %s%s%s\n", RED(report), grouped(findings->count),
-            PLAIN(report));
+    fprintf(report->out, "  mismatches   %s%s%s\n", REPORT_RED(report),
+            report_grouped(findings->count), REPORT_PLAIN(report));
     for (unsigned i = 0; i < findings->kept; i++)
-        fprintf(report->out, "    %s:%s\n", base_name(path), findings->text[i]);
+        fprintf(report->out, "    %s:%s\n", report_base_name(path), findings->text[i]);
     if (findings->count > findings->kept)
-        fprintf(report->out, "    ... and %s more\n", grouped(findings->count - findings->kept));
+        fprintf(report->out, "    ... and %s more\n",
+                report_grouped(findings->count - findings->kept));
 }
 
 void
@@ -165,16 +160,18 @@ report_outcome(const struct report *report, const struct outcome *outcome)
     const struct trace_counts *counts = &outcome->counts;
     const struct run *run = &outcome->run;
 
-    fprintf(report->out, "\n%s%s%s\n", BOLD(report), base_name(outcome->path), PLAIN(report));
+    fprintf(report->out, "\n%s%s%s\n", REPORT_BOLD(report), report_base_name(outcome->path),
+            REPORT_PLAIN(report));
     if (outcome->workload[0] != '\0')
         fprintf(report->out, "  workload     %.84s%s\n", outcome->workload,
                 strlen(outcome->workload) > 84 ? "..." : "");
     fprintf(report->out,
             "  operations   %s map, %s unmap, %s translate (%s faults, %s bypass), %s range find, "
             "%s destroy\n",
-            grouped(counts->maps), grouped(counts->unmaps), grouped(counts->translates),
-            grouped(counts->faults), grouped(counts->bypasses), grouped(counts->finds),
-            grouped(counts->destroys));
+            report_grouped(counts->maps), report_grouped(counts->unmaps),
+            report_grouped(counts->translates), report_grouped(counts->faults),
+            report_grouped(counts->bypasses), report_grouped(counts->finds),
+            report_grouped(counts->destroys));
     print_findings(report, &run->findings, outcome->path);
     fprintf(report->out, "  %-12s %12s %9s %9s %9s %9s %11s %10s\n", "ns per call", "calls", "mean",
             "p50", "p99", "p99.9", "max", "total ms");
@@ -194,26 +191,28 @@ report_summary(const struct report *report, const struct outcome *outcomes, size
 {
     if (count < 2)
         return;
-    fprintf(report->out, "\n%s%-34s %11s %9s %9s %9s %10s %9s %10s%s\n", BOLD(report), "trace",
-            "operations", "map ns", "unmap ns", "transl ns", "most live", "B/mapping", "mismatches",
-            PLAIN(report));
+    fprintf(report->out, "\n%s%-34s %11s %9s %9s %9s %10s %9s %10s%s\n", REPORT_BOLD(report),
+            "trace", "operations", "map ns", "unmap ns", "transl ns", "most live", "B/mapping",
+            "mismatches", REPORT_PLAIN(report));
     for (size_t i = 0; i < count; i++) {
         const struct outcome *outcome = &outcomes[i];
         const struct run *run = &outcome->run;
         const struct peak *peak = &run->peak;
         bool bad = outcome->state != OUTCOME_DONE || run->findings.count != 0;
 
-        fprintf(report->out, "%-34.34s ", base_name(outcome->path));
+        fprintf(report->out, "%-34.34s ", report_base_name(outcome->path));
         if (outcome->state != OUTCOME_DONE) {
-            fprintf(report->out, "%s%11s%s\n", RED(report), "not replayed", PLAIN(report));
+            fprintf(report->out, "%s%11s%s\n", REPORT_RED(report), "not replayed",
+                    REPORT_PLAIN(report));
             continue;
         }
         fprintf(report->out, "%11s %9.1f %9.1f %9.1f %10s %9.1f %s%10s%s\n",
-                grouped(outcome->counts.maps + outcome->counts.unmaps + outcome->counts.translates +
-                        outcome->counts.finds),
+                report_grouped(outcome->counts.maps + outcome->counts.unmaps +
+                               outcome->counts.translates + outcome->counts.finds),
                 mean_ns(report, &run->map), mean_ns(report, &run->unmap),
-                mean_ns(report, &run->translate), grouped(peak->mappings),
+                mean_ns(report, &run->translate), report_grouped(peak->mappings),
                 peak->mappings == 0 ? 0.0 : (double)peak->memory / (double)peak->mappings,
-                bad ? RED(report) : GREEN(report), grouped(run->findings.count), PLAIN(report));
+                bad ? REPORT_RED(report) : REPORT_GREEN(report),
+                report_grouped(run->findings.count), REPORT_PLAIN(report));
     }
 }

@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+/* How the program ends. */
+enum exit_code { EXIT_MATCHED = 0, EXIT_MISMATCH = 1, EXIT_UNREADABLE = 2 };
+
 /* One trace with what came of it. state says how far it got. */
 enum outcome_state { OUTCOME_UNREADABLE, OUTCOME_DONE };
 
@@ -25,6 +28,18 @@ struct report {
     const struct timing *timing;
 };
 
+const char *report_colour(const struct report *report, const char *code);
+
+#define REPORT_BOLD(report)  report_colour((report), "\033[1m")
+#define REPORT_RED(report)   report_colour((report), "\033[31m")
+#define REPORT_GREEN(report) report_colour((report), "\033[32m")
+#define REPORT_PLAIN(report) report_colour((report), "\033[0m")
+
+/* A number in groups of three. A result is good until eight more have been asked for. */
+const char *report_grouped(uint64_t value);
+
+const char *report_base_name(const char *path);
+
 /* The name of the RCU that is used, for both forms. */
 #define REPORT_RCU "liburcu memb"
 
@@ -35,5 +50,14 @@ void report_summary(const struct report *report, const struct outcome *outcomes,
 /* Write everything. Returns whether it could be written. */
 bool report_json(FILE *file, const struct timing *timing, const struct outcome *outcomes,
                  size_t count);
+
+/* A file for JSON, "-" for standard output; NULL: it cannot be opened. */
+FILE *json_open(const char *path);
+
+/* good: whether all went well up to here. Returns whether it did to the end; else standard error
+ * says why not. */
+bool json_close(FILE *file, const char *path, bool good);
+
+void json_string(FILE *file, const char *text);
 
 #endif

@@ -10,6 +10,10 @@
 #include <x86intrin.h>
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Ticks are of the processor's time stamp counter where that runs evenly, else nanoseconds. */
 struct timing {
     bool counter;
@@ -76,5 +80,9 @@ timing_record(const struct timing *timing, struct histogram *histogram, uint64_t
 
     histogram_add(histogram, ticks > timing->overhead ? ticks - timing->overhead : 0);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -20,6 +20,8 @@
 
 #include <tidemark/tidemark.h>
 
+#include "../memory.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -174,11 +176,11 @@ class tree
     static T *
     allocate(size_t count)
     {
-        void *memory = std::aligned_alloc(64, count * sizeof(T));
+        void *array = memory::allocate(64, count * sizeof(T));
 
-        if (!memory)
+        if (!array)
             throw std::bad_alloc();
-        return static_cast<T *>(memory);
+        return static_cast<T *>(array);
     }
 
     static inline __attribute__((always_inline)) void
@@ -258,5 +260,25 @@ class tree
 };
 
 } // namespace splus
+
+class splus_peer
+{
+  public:
+    static constexpr const char *name = "splus";
+
+    /* mappings: ascending, at least one. */
+    explicit splus_peer(const std::vector<tide_mapping> &mappings) : tree_(mappings)
+    {
+    }
+
+    bool
+    lookup(uint64_t address, tide_mapping *mapping) const
+    {
+        return tree_.lookup(address, mapping);
+    }
+
+  private:
+    splus::tree tree_;
+};
 
 #endif /* BENCH_SPLUS_H */
