@@ -3,12 +3,14 @@
  * The two searches of a descent: which child owns an address, and which slots share an address with
  * a range (a lookup asks for a range of one). Each looks at the whole node, with no early exit and
  * no branch that depends on the data, because a mispredicted branch costs more than the
- * comparisons. A file that includes this is compiled for one instruction set; the plain C form is
- * the one that the standard's memory model covers.
+ * comparisons. A file that includes this is compiled for one instruction set; what is neither AVX2
+ * nor AVX-512 is plain C, but for the match of a leaf, which GNU C can write with vectors of the
+ * machine's own kind.
  *
  * The vector forms load slots that are not live, perhaps while the writer fills them, and discard
  * their lanes by the live mask; docs/memory-model.md says why that is sound on the machines that
- * have them. The plain C form of the compact leaf does the same with relaxed atomics.
+ * have them. The scalar form of the compact leaf does the same with relaxed atomics: it is the one
+ * that the standard's memory model covers, and TIDE_PORTABLE_SEARCH and ThreadSanitizer get it.
  */
 #ifndef TIDE_LIB_SEARCH_H
 #define TIDE_LIB_SEARCH_H
@@ -21,6 +23,14 @@
 #elif !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__AVX2__)
 #define TIDE__SEARCH_AVX2 1
 #include <immintrin.h>
+#elif !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__GNUC__) && \
+    !defined(__SANITIZE_THREAD__)
+#define TIDE__SEARCH_VECTORS 1
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#undef TIDE__SEARCH_VECTORS
+#endif
+#endif
 #endif
 
 #if defined(TIDE__SEARCH_AVX512)
@@ -69,53 +79,53 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 #elif defined(TIDE__SEARCH_AVX2)
 
 /* There are only signed comparisons of 64 bits: flip the sign bits. */
-static tide__always_inline uint32_t
-tide__below4(const uint64_t *words, uint64_t address)
+static tide__always_inline __m256i
+tide__flipped4(const uint64_t *words)
 {
-    __m256i sign = _mm256_set1_epi64x(INT64_MIN);
-    __m256i key = _mm256_xor_si256(_mm256_set1_epi64x((long long)address), sign);
-    __m256i word = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)words), sign);
-
-    return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(key, word)));
+    return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)words),
+                            _mm256_set1_epi64x(INT64_MIN));
 }
 
-static tide__always_inline uint32_t
-tide__above4(const uint64_t *words, uint64_t address)
+static tide__always_inline __m256i
+tide__flipped_key4(uint64_t address)
 {
-    __m256i sign = _mm256_set1_epi64x(INT64_MIN);
-    __m256i key = _mm256_xor_si256(_mm256_set1_epi64x((long long)address), sign);
-    __m256i word = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)words), sign);
-
-    return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(word, key)));
+    return _mm256_set1_epi64x((long long)(address ^ UINT64_C(1) << 63));
 }
 
-/* Bit i: word i is not below key. */
-static tide__always_inline uint32_t
-tide__not_below8(const uint32_t *words, __m256i key)
+/* How many of eight words are below a key, of which the sign bit is flipped: as above. */
+static tide__always_inline size_t
+tide__count_below8(const uint32_t *words, __m256i flipped_key)
 {
-    __m256i word = _mm256_load_si256((const __m256i *)(const void *)words);
+    __m256i word = _mm256_xor_si256(_mm256_load_si256((const __m256i *)(const void *)words),
+                                    _mm256_set1_epi32(INT32_MIN));
+    __m256i below = _mm256_cmpgt_epi32(flipped_key, word);
 
-    return (uint32_t)_mm256_movemask_ps(
-        _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(word, key), word)));
+    return (size_t)__builtin_popcountll((uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)));
 }
 
 static tide__always_inline size_t
 tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
 {
-    __m256i key = _mm256_set1_epi32((int)granule);
+    __m256i key = _mm256_set1_epi32((int)(granule ^ UINT32_C(0x80000000)));
 
-    return 16 - (size_t)__builtin_popcount(tide__not_below8(node->narrow, key) |
-                                           tide__not_below8(node->narrow + 8, key) << 8);
+    return tide__count_below8(node->narrow, key) + tide__count_below8(node->narrow + 8, key);
+}
+
+static tide__always_inline size_t
+tide__count_below4(const uint64_t *words, __m256i flipped_key)
+{
+    __m256i below = _mm256_cmpgt_epi64(flipped_key, tide__flipped4(words));
+
+    return (size_t)__builtin_popcountll((uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(below)));
 }
 
 static tide__always_inline size_t
 tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
-    const uint64_t *separator = node->wide;
+    __m256i key = tide__flipped_key4(address);
 
-    return (size_t)__builtin_popcount(
-        tide__below4(separator, address) | tide__below4(separator + 4, address) << 4 |
-        tide__below4(separator + 8, address) << 8 | tide__below4(separator + 12, address) << 12);
+    return tide__count_below4(&node->wide[0], key) + tide__count_below4(&node->wide[4], key) +
+           tide__count_below4(&node->wide[8], key) + tide__count_below4(&node->wide[12], key);
 }
 
 static tide__always_inline uint32_t
@@ -139,35 +149,100 @@ tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t hig
 }
 
 static tide__always_inline uint32_t
+tide__wrong4(const uint64_t *start, const uint64_t *last, __m256i low, __m256i high)
+{
+    __m256i not_begun = _mm256_cmpgt_epi64(tide__flipped4(start), high);
+    __m256i over = _mm256_cmpgt_epi64(low, tide__flipped4(last));
+
+    return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_or_si256(not_begun, over)));
+}
+
+static tide__always_inline uint32_t
 tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, uint64_t high)
 {
-    uint32_t not_begun = tide__above4(leaf->start, high) | tide__above4(leaf->start + 4, high) << 4;
-    uint32_t over = tide__below4(leaf->last, low) | tide__below4(leaf->last + 4, low) << 4;
+    __m256i lows = tide__flipped_key4(low), highs = tide__flipped_key4(high);
 
-    return live & ~(not_begun | over);
+    return live & ~(tide__wrong4(leaf->start, leaf->last, lows, highs) |
+                    tide__wrong4(leaf->start + 4, leaf->last + 4, lows, highs) << 4);
 }
 
 #else
 
+/* Which quarter of the separators, then which of that quarter: two waits and six comparisons, each
+ * of which is one instruction and an addition of its carry. The highest of a quarter is not
+ * compared again; that of the last is never below anything. */
 static tide__always_inline size_t
 tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
 {
+    const uint32_t *separator = node->narrow;
     size_t rank = 0;
 
-    for (unsigned i = 0; i < TIDE__FANOUT; i++)
-        rank += node->narrow[i] < granule;
+    for (unsigned i = 3; i + 1 < TIDE__FANOUT; i += 4)
+        rank += separator[i] < granule;
+    rank *= 4;
+    separator += rank;
+    rank += separator[0] < granule;
+    rank += separator[1] < granule;
+    rank += separator[2] < granule;
     return rank;
 }
 
 static tide__always_inline size_t
 tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
+    const uint64_t *separator = node->wide;
     size_t rank = 0;
 
-    for (unsigned i = 0; i < TIDE__FANOUT; i++)
-        rank += node->wide[i] < address;
+    for (unsigned i = 3; i + 1 < TIDE__FANOUT; i += 4)
+        rank += separator[i] < address;
+    rank *= 4;
+    separator += rank;
+    rank += separator[0] < address;
+    rank += separator[1] < address;
+    rank += separator[2] < address;
     return rank;
 }
+
+#if defined(TIDE__SEARCH_VECTORS)
+
+/* Sixteen bytes, which every machine with vectors has; elsewhere the compiler takes them apart. They
+ * may alias the atomic slots. */
+typedef uint32_t tide__four __attribute__((vector_size(16), may_alias));
+typedef uint64_t tide__two __attribute__((vector_size(16), may_alias));
+
+/* What fails is collected rather than what matches: for lack of unsigned comparisons that include
+ * equality SSE2 would invert every one. */
+static tide__always_inline uint32_t
+tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
+{
+    const tide__four *start = (const tide__four *)(const void *)leaf->start;
+    const tide__four *last = (const tide__four *)(const void *)leaf->last;
+    tide__four lows = { low, low, low, low }, highs = { high, high, high, high };
+    tide__four bits = { 1, 2, 4, 8 }, wrong = { 0, 0, 0, 0 };
+
+    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS / 4; i++) {
+        wrong |= ((tide__four)(start[i] > highs) | (tide__four)(last[i] < lows)) & bits;
+        bits <<= 4;
+    }
+    return TIDE__USED_UP ^ (wrong[0] | wrong[1] | wrong[2] | wrong[3]);
+}
+
+static tide__always_inline uint32_t
+tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, uint64_t high)
+{
+    const tide__two *start = (const tide__two *)(const void *)leaf->start;
+    const tide__two *last = (const tide__two *)(const void *)leaf->last;
+    tide__two lows = { low, low }, highs = { high, high };
+    tide__two bits = { 1, 2 }, wrong = { 0, 0 };
+
+    for (unsigned i = 0; i < TIDE__PLAIN_SLOTS / 2; i++) {
+        wrong |= ((tide__two)(start[i] > highs) | (tide__two)(last[i] < lows)) & bits;
+        bits <<= 2;
+    }
+    return live & ~(uint32_t)(wrong[0] | wrong[1]);
+}
+
+#else
 
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
@@ -191,11 +266,14 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 
     for (uint32_t left = live; left != 0; left &= left - 1) {
         unsigned i = tide__lowest_bit(left);
+        uint32_t begun = leaf->start[i] <= high, not_over = leaf->last[i] >= low;
 
-        match |= (uint32_t)(leaf->start[i] <= high && leaf->last[i] >= low) << i;
+        match |= (begun & not_over) << i;
     }
     return match;
 }
+
+#endif
 
 #endif
 
