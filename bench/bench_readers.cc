@@ -553,7 +553,7 @@ main(int argc, char **argv)
 {
     const bool brief = is_short(argc, argv);
     program program(argc, argv,
-                    brief ? bench_defaults{ "2", "0.01", { 1000, 1000000 } }
+                    brief ? bench_defaults{ "2", "0.01", { 1000, 100000 } }
                           : bench_defaults{ "5", "0.05", { 1000, 10000, 100000, 1000000 } });
     const double seconds = program.options().seconds > 0 ? program.options().seconds
                            : brief                       ? 0.2

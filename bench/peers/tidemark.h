@@ -93,6 +93,15 @@ template <typename Rcu> class basic_tidemark_peer : private Rcu
     basic_tidemark_peer(const basic_tidemark_peer &) = delete;
     basic_tidemark_peer &operator=(const basic_tidemark_peer &) = delete;
 
+    uint64_t
+    memory() const
+    {
+        tide_statistics stats;
+
+        tide_stats(tree_, &stats);
+        return stats.memory;
+    }
+
     bool
     map(const tide_mapping &m)
     {
