@@ -13,11 +13,24 @@
 /* How many lookups go down the tree together: enough to cover the latency of memory. */
 #define TIDE__GROUP 32
 
+/* Loaded as a whole: a compiler may load the eight bits that a shift needs, into a register of which the
+ * rest then ties this lookup to the one before. */
+static tide__always_inline unsigned
+tide__shift_of(const struct tide *tree)
+{
+    unsigned shift = tree->shift;
+
+#if defined(__GNUC__)
+    __asm__("" : "+r"(shift));
+#endif
+    return shift;
+}
+
 static tide__always_inline bool
 tide__lookup_any(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     tide__ref ref = tide__enter(tree);
-    uint32_t granule = tide__granule(address, tree->shift);
+    uint32_t granule = tide__granule(address, tide__shift_of(tree));
 
     for (unsigned level = 0; level <= TIDE__MAX_HEIGHT; level++) {
         if (!tide__is_inner(ref))
@@ -34,6 +47,7 @@ tide__lookup_group(const struct tide *tree, const uint64_t *addresses, size_t co
 {
     tide__ref refs[TIDE__GROUP];
     tide__ref root = tide__enter(tree);
+    unsigned shift = tide__shift_of(tree);
     size_t hits = 0;
 
     for (size_t i = 0; i < count; i++)
@@ -41,13 +55,13 @@ tide__lookup_group(const struct tide *tree, const uint64_t *addresses, size_t co
     /* All leaves under one root are equally deep, so the first tells for all. */
     for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(refs[0]); level++)
         for (size_t i = 0; i < count; i++) {
-            refs[i] = tide__step(refs[i], addresses[i], tide__granule(addresses[i], tree->shift));
+            refs[i] = tide__step(refs[i], addresses[i], tide__granule(addresses[i], shift));
             tide__prefetch_node(refs[i]);
         }
     for (size_t i = 0; i < count; i++) {
         mappings[i].start = 1;
         mappings[i].last = 0;
-        hits += tide__leaf_lookup(refs[i], addresses[i], tide__granule(addresses[i], tree->shift),
+        hits += tide__leaf_lookup(refs[i], addresses[i], tide__granule(addresses[i], shift),
                                   &mappings[i]);
     }
     return hits;
@@ -168,7 +182,7 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
         cursor->severed = tide__severed_acquire(tree); /* before the way down */
         ref = tide__enter(tree);
         for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(ref); level++) {
-            ref = tide__step(ref, address, tide__granule(address, tree->shift));
+            ref = tide__step(ref, address, tide__granule(address, tide__shift_of(tree)));
             tide__prefetch_answer(ref);
         }
         live = tide__live_acquire(&tide__leaf_of(ref)->live) & TIDE__LIVE_SLOTS;

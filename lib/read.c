@@ -129,14 +129,18 @@ tide_low_watermark(const struct tide *tree, uint64_t *start)
 bool
 tide_clamp(const struct tide *tree, uint64_t *start, uint64_t *last)
 {
-    uint64_t low, high;
+    struct tide_mapping lowest, highest;
 
-    if (*start > *last || !tide_lowest_mapped(tree, *start, &low) || low > *last ||
-        !tide_highest_mapped(tree, *last, &high) || high < *start)
+    if (!tide_first_overlap(tree, *start, *last, &lowest) ||
+        !tide_last_overlap(tree, *start, *last, &highest))
         return false;
-    /* The two may be of different instants, and then the other way round. */
-    *start = low < high ? low : high;
-    *last = low < high ? high : low;
+    /* The two may be of different instants, and then the other way round: one is answer enough. */
+    if (highest.last < lowest.start)
+        highest = lowest;
+    if (lowest.start > *start)
+        *start = lowest.start;
+    if (highest.last < *last)
+        *last = highest.last;
     return true;
 }
 

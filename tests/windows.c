@@ -154,7 +154,7 @@ try_clamp(void)
     map(40, 40);
     writer = move_down;
     countdown = 2;
-    if (!tide_clamp(tree, &start, &last) || start != 10 || last != 40)
+    if (!tide_clamp(tree, &start, &last) || start != 40 || last != 40)
         fail("a clamp missed what moved");
     tide_destroy(tree);
 }
