@@ -274,6 +274,9 @@ template <typename Layout> class suite
                 add<Peer>("lookup_many64", lookup_many<64, Peer, Layout>);
             }
         });
+        add_version<tidemark_plain_peer>(TIDE_ISA_PLAIN);
+        add_version<tidemark_avx2_peer>(TIDE_ISA_AVX2);
+        add_version<tidemark_avx512_peer>(TIDE_ISA_AVX512);
         program_.run_group();
         for_each_peer([&](auto p) {
             using Peer = typename decltype(p)::type;
@@ -320,6 +323,14 @@ template <typename Layout> class suite
   private:
     template <typename Peer>
     void
+    add_version(tide_isa isa)
+    {
+        if (tidemark::isa_name(isa))
+            add<Peer>("lookup_random", lookup<Peer, Layout, random_hits, false, true>);
+    }
+
+    template <typename Peer>
+    void
     add(const char *work, void (*run)(benchmark::State &, subject<Peer, Layout>))
     {
         /* Only the writer would see the difference. */
@@ -343,7 +354,7 @@ main(int argc, char **argv)
     const bool brief = is_short(argc, argv);
     program program(
         argc, argv,
-        brief ? bench_defaults{ "3", "0.01", { 16, 1000, 100000, 1000000 } }
+        brief ? bench_defaults{ "9", "0.01", { 16, 1000, 100000, 1000000 } }
               : bench_defaults{ "5", "0.05", { 16, 1000, 10000, 100000, 1000000, 10000000 } });
 
     program.context("rcu", "none (tidemark), no-op (tidemark_rcu)");

@@ -375,7 +375,7 @@ main(int argc, char **argv)
     const bool brief = is_short(argc, argv);
     program program(
         argc, argv,
-        brief ? bench_defaults{ "3", "0.01", { 16, 1000, 100000, 1000000 } }
+        brief ? bench_defaults{ "9", "0.01", { 16, 1000, 100000, 1000000 } }
               : bench_defaults{ "5", "0.05", { 16, 1000, 10000, 100000, 1000000, 10000000 } });
 
     program.context("rcu", "none (tidemark), no-op (tidemark_rcu), liburcu memb (tidemark_urcu), "

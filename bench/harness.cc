@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <iterator>
 #include <sstream>
 
 namespace
@@ -101,23 +100,6 @@ selected(const char *path)
     size_t begin = line.find('['), end = line.find(']');
     return begin < end && end != std::string::npos ? line.substr(begin + 1, end - begin - 1)
                                                    : "unknown";
-}
-
-constexpr const char *isa_names[] = { "best", "plain", "avx2", "avx512" };
-
-/* What the lookups of the trees of this run are made for. */
-const char *
-tidemark_isa()
-{
-    tide_options options = tide_options_default();
-    tide *tree;
-
-    options.isa = tidemark::isa;
-    if (tide_create(&options, &tree) != 0)
-        return "none";
-    const char *name = isa_names[tide_isa_of(tree)];
-    tide_destroy(tree);
-    return name;
 }
 
 } // namespace
@@ -231,13 +213,6 @@ program::program(int argc, char **argv, const bench_defaults &defaults)
         }
     }
     ensure_environment(argv, options_.huge_pages);
-    if (const char *isa = std::getenv("TIDE_ISA")) {
-        for (unsigned i = 0; i < std::size(isa_names); i++)
-            if (std::strcmp(isa, isa_names[i]) == 0)
-                tidemark::isa = static_cast<tide_isa>(i);
-        if (std::strcmp(isa, tidemark_isa()) != 0)
-            die(std::string("TIDE_ISA: not to be had here: ") + isa);
-    }
     memory::huge_pages = options_.huge_pages;
     if (options_.huge_pages)
         mallopt(M_TRIM_THRESHOLD, INT_MAX); /* as at the end of a round */
@@ -272,7 +247,7 @@ program::program(int argc, char **argv, const bench_defaults &defaults)
                 ? "C library with huge pages (glibc.malloc.hugetlb=1); arrays and chunks of 2 MiB "
                   "and more (tidemark, splus) aligned to huge pages"
                 : "C library");
-    context("isa", tidemark_isa());
+    context("isa", tidemark::isa_name(TIDE_ISA_BEST));
     context("splus_isa", splus::tree::isa());
     context("transparent_hugepages", selected("/sys/kernel/mm/transparent_hugepage/enabled"));
     context("short", options_.brief ? "yes" : "no");

@@ -22,22 +22,55 @@
 namespace tidemark
 {
 
-/* What lookups are made for, in every tree of this program. */
-inline tide_isa isa = TIDE_ISA_BEST;
+struct best_isa {
+    static constexpr tide_isa isa = TIDE_ISA_BEST;
+};
 
-struct no_rcu {
+struct no_rcu : best_isa {
     static constexpr const char *name = "tidemark";
     static constexpr const tide_rcu *table = nullptr;
 };
 
-struct noop_rcu {
+/* The versions of the lookups, beside one another. */
+struct plain_isa : no_rcu {
+    static constexpr const char *name = "tidemark_plain";
+    static constexpr tide_isa isa = TIDE_ISA_PLAIN;
+};
+
+struct avx2_isa : no_rcu {
+    static constexpr const char *name = "tidemark_avx2";
+    static constexpr tide_isa isa = TIDE_ISA_AVX2;
+};
+
+struct avx512_isa : no_rcu {
+    static constexpr const char *name = "tidemark_avx512";
+    static constexpr tide_isa isa = TIDE_ISA_AVX512;
+};
+
+/* What a tree uses that was made so; nullptr where there is no such version. */
+inline const char *
+isa_name(tide_isa isa)
+{
+    static constexpr const char *names[] = { "best", "plain", "avx2", "avx512" };
+    tide_options options = tide_options_default();
+    tide *tree;
+
+    options.isa = isa;
+    if (tide_create(&options, &tree) != 0)
+        return nullptr;
+    const char *name = names[tide_isa_of(tree)];
+    tide_destroy(tree);
+    return name;
+}
+
+struct noop_rcu : best_isa {
     static constexpr const char *name = "tidemark_rcu";
     static constexpr tide_rcu functions = { nullptr, [](void *) {}, nullptr, nullptr };
     static constexpr const tide_rcu *table = &functions;
 };
 
 #ifdef TIDE_BENCH_URCU
-struct memb_rcu {
+struct memb_rcu : best_isa {
     static constexpr const char *name = "tidemark_urcu";
     static inline const tide_rcu functions = tide_urcu_of(&urcu_memb_flavor);
     static inline const tide_rcu *const table = &functions;
@@ -48,7 +81,7 @@ struct memb_rcu {
     }
 };
 
-struct qsbr_rcu {
+struct qsbr_rcu : best_isa {
     static constexpr const char *name = "tidemark_qsbr";
     static inline const tide_rcu functions = tide_urcu_of(&urcu_qsbr_flavor);
     static inline const tide_rcu *const table = &functions;
@@ -78,7 +111,7 @@ template <typename Rcu> class basic_tidemark_peer : private Rcu
         tide_options options = tide_options_default();
 
         options.rcu = Rcu::table;
-        options.isa = tidemark::isa;
+        options.isa = Rcu::isa;
         if (memory::huge_pages)
             options.allocator = &tidemark::huge_allocator;
         if (tide_create(&options, &tree_) != 0)
@@ -183,6 +216,9 @@ template <typename Rcu> class basic_tidemark_peer : private Rcu
 };
 
 using tidemark_peer = basic_tidemark_peer<tidemark::no_rcu>;
+using tidemark_plain_peer = basic_tidemark_peer<tidemark::plain_isa>;
+using tidemark_avx2_peer = basic_tidemark_peer<tidemark::avx2_isa>;
+using tidemark_avx512_peer = basic_tidemark_peer<tidemark::avx512_isa>;
 using tidemark_rcu_peer = basic_tidemark_peer<tidemark::noop_rcu>;
 #ifdef TIDE_BENCH_URCU
 using tidemark_urcu_peer = basic_tidemark_peer<tidemark::memb_rcu>;
