@@ -3,7 +3,8 @@
  * Cursors: the leaf of the last hit is asked again without a descent, for as long as it is in the
  * tree. That is told by two things the writer stores before it unlinks anything: the bit
  * TIDE__DEAD in the live mask of a leaf that is unlinked by itself, and the count of severed
- * subtrees, whose leaves are not visited.
+ * subtrees, whose leaves are not visited: odd while one is being unlinked, when a way down may still
+ * lead into it and is not remembered.
  *
  * Why an answer from the leaf is right: the mask was loaded without the bit, so at that value it was
  * in the tree, or under a subtree severed later, which the count loaded after the mask excludes. The

@@ -192,6 +192,10 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
             return false;
         }
         cursor->leaf = ref;
+        if ((cursor->severed & 1) != 0) { /* it may be about to go: answer, and forget */
+            cursor->leaf = 0;
+            cursor->severed--; /* a count that will not come */
+        }
     }
     cursor->slot = tide__lowest_bit(hit);
     tide__slot_get(ref, cursor->slot, &cursor->mapping);

@@ -55,12 +55,32 @@ tide__publish_dead(tide__ref ref)
 }
 
 /* The same for all leaves at once, where a subtree is unlinked that nobody visits; and where there is no
-   RCU, for a leaf that is freed at once. Pairs with ACQ-SEVERED in cursor.c. */
+   RCU, for a leaf that is freed at once. The count is odd from before the unlinking, when what a way
+   down finds is not to be remembered, until after it. */
+static inline void
+tide__publish_severing(struct tide *tree)
+{
+    uintptr_t count = tide__ref_load_relaxed(&tree->severed);
+
+    if (tide__planted(14))
+        return;
+    tide__ref_store_relaxed(&tree->severed, count + 1);
+    if (tide__planted(15)) { /* over before it began */
+        tide__ref_store_relaxed(&tree->severed, count + 2);
+        tide__yield();
+    }
+}
+
+/* [PUB-SEVERED] release: a way down that begins with this count finds what was published before.
+   Pairs with ACQ-SEVERED in tree.h. Without it, or without the odd count before: a cursor remembers a
+   leaf of the subtree with a count that says it came after. */
 static inline void
 tide__publish_severed(struct tide *tree)
 {
-    if (!tide__planted(14))
-        tide__ref_store_relaxed(&tree->severed, tide__ref_load_relaxed(&tree->severed) + 1);
+    uintptr_t count = tide__ref_load_relaxed(&tree->severed);
+
+    if ((count & 1) != 0)
+        tide__ref_store_release(&tree->severed, count + 1);
 }
 
 #endif

@@ -441,7 +441,7 @@ tell_cursors(const struct tide__rebuild *rebuild)
             severed = true;
     }
     if (severed)
-        tide__publish_severed(tree);
+        tide__publish_severing(tree);
 }
 
 /* Count what was dropped. Returns the number of nodes unlinked. */
@@ -549,6 +549,7 @@ tide__edit_rebuild(struct tide__edit *edit)
         tide__publish_child(target.node, target.index, target.ref);
     else
         tide__publish_root(tree, target.ref);
+    tide__publish_severed(tree);
     finish(&rebuild, &target);
     free_room(&rebuild);
     return 0;

@@ -76,7 +76,7 @@ struct tide {
     tide__survey_fn *survey;
     tide__seek_fn *seek;
     tide__first_overlap_fn *first_overlap;
-    tide__atomic_ref severed; /* counts what PUB-SEVERED says; no section sees it come round */
+    tide__atomic_ref severed; /* see PUB-SEVERED; no section sees it come round */
     unsigned shift;           /* of the granules of its frames */
     enum tide_isa isa;
 

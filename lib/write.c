@@ -130,11 +130,12 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
     tide__publish_dead(site->leaf);
     if (!tree->retire.has_rcu)
-        tide__publish_severed(tree);
+        tide__publish_severing(tree);
     if (site->parent != 0)
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else
         tide__publish_root(tree, copy);
+    tide__publish_severed(tree);
     site->leaf = copy;
     tide__count_mapped(tree, mapping->start, mapping->last);
     tree->retire.retired++;
