@@ -358,10 +358,6 @@ main(int argc, char **argv)
               : bench_defaults{ "5", "0.05", { 16, 1000, 10000, 100000, 1000000, 10000000 } });
 
     program.context("rcu", "none (tidemark), no-op (tidemark_rcu)");
-    for_each_size(program, [&](size_t count) {
-        suite<layout::dense>(program, count).run();
-        if (count <= program.options().large)
-            suite<layout::mixed>(program, count).run();
-    });
+    run_suites<suite>(program);
     return 0;
 }

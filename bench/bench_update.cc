@@ -380,10 +380,6 @@ main(int argc, char **argv)
 
     program.context("rcu", "none (tidemark), no-op (tidemark_rcu), liburcu memb (tidemark_urcu), "
                            "queueing (unmap_all_publish)");
-    for_each_size(program, [&](size_t count) {
-        suite<layout::dense>(program, count).run();
-        if (count <= program.options().large)
-            suite<layout::mixed>(program, count).run();
-    });
+    run_suites<suite>(program);
     return 0;
 }

@@ -254,4 +254,16 @@ for_each_size(const program &program, F &&f)
         f(count);
 }
 
+/* All layouts of a suite at all sizes; the largest only dense, for the memory. */
+template <template <typename> class Suite>
+void
+run_suites(program &program)
+{
+    for_each_size(program, [&](size_t count) {
+        Suite<layout::dense>(program, count).run();
+        if (count <= program.options().large)
+            Suite<layout::mixed>(program, count).run();
+    });
+}
+
 #endif /* BENCH_HARNESS_H */

@@ -87,12 +87,9 @@ tide__lookup_many_any(const struct tide *tree, const uint64_t *addresses, size_t
 static tide__always_inline uint64_t
 tide__owned_last(tide__ref ref, size_t rank, uint64_t parent_last)
 {
-    const struct tide__inner *node = tide__inner_of(ref);
-    uint64_t separator = tide__likely(tide__kind_of(ref) == TIDE__NARROW)
-                             ? node->base + (((uint64_t)node->narrow[rank] + 1) << node->shift) - 1
-                             : node->wide[rank];
+    uint64_t separator = tide__separator(ref, rank);
 
-    return rank + 1 < node->count ? separator : parent_last;
+    return rank + 1 < tide__inner_of(ref)->count ? separator : parent_last;
 }
 
 static tide__always_inline bool
