@@ -387,6 +387,14 @@ check_walk(struct reader *r, struct window window, uint32_t first, uint32_t last
     check_passed(r, "walk", window, next, last);
 }
 
+/* A read-side section ends and another begins: what the cursor remembers may be freed in between. */
+static void
+pass_quiescent_state(struct reader *r)
+{
+    qsbr_quiescent(&r->shared->rcu.readers[r->number], &r->shared->rcu);
+    tide_cursor_init(&r->cursor, r->shared->tree);
+}
+
 static void
 ask_walk(struct reader *r)
 {
@@ -413,7 +421,7 @@ ask_walk(struct reader *r)
         r->walk[down ? WALK_MAX - count : count - 1] = found;
         /* An iterator may outlive the section in which it was made. */
         if (pause)
-            qsbr_quiescent(&r->shared->rcu.readers[r->number], &r->shared->rcu);
+            pass_quiescent_state(r);
     }
     answered(r, &window);
     if (down)
@@ -579,21 +587,20 @@ reader_main(void *argument)
     uint32_t section;
 
     qsbr_online(self, &r->shared->rcu);
+    tide_cursor_init(&r->cursor, r->shared->tree);
     atomic_fetch_add(&r->shared->ready, 1);
     while (questions < r->at_least || !atomic_load(&r->shared->done)) {
         /* Mostly short sections; now and then one that holds up every grace period. */
         section = pick(r, 512) == 0 ? 256 : 1 + pick(r, 4);
         questions += section;
-        tide_cursor_init(&r->cursor, r->shared->tree);
         while (section-- > 0)
             ask_one(r);
         if (pick(r, 256) == 0) {
             qsbr_offline(self);
             sched_yield();
             qsbr_online(self, &r->shared->rcu);
-        } else {
-            qsbr_quiescent(self, &r->shared->rcu);
         }
+        pass_quiescent_state(r);
     }
     qsbr_offline(self);
     return NULL;
