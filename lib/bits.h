@@ -11,11 +11,13 @@
 #define tide__likely(x)         __builtin_expect(!!(x), 1)
 #define tide__unlikely(x)       __builtin_expect(!!(x), 0)
 #define tide__always_inline     inline __attribute__((always_inline))
+#define tide__never_inline      __attribute__((noinline))
 #define tide__prefetch(address) __builtin_prefetch(address)
 #else
-#define tide__likely(x)         (x)
-#define tide__unlikely(x)       (x)
-#define tide__always_inline     inline
+#define tide__likely(x)     (x)
+#define tide__unlikely(x)   (x)
+#define tide__always_inline inline
+#define tide__never_inline
 #define tide__prefetch(address) ((void)(address))
 #endif
 
@@ -40,6 +42,21 @@ tide__lowest_bit(uint32_t bits)
     unsigned index = 0;
 
     for (; (bits & 1) == 0; bits >>= 1)
+        index++;
+    return index;
+#endif
+}
+
+/* The index of the highest bit set; bits is not 0. */
+static inline unsigned
+tide__highest_bit(uint32_t bits)
+{
+#if defined(__GNUC__)
+    return 31 - (unsigned)__builtin_clz(bits);
+#else
+    unsigned index = 0;
+
+    for (; bits > 1; bits >>= 1)
         index++;
     return index;
 #endif

@@ -20,15 +20,44 @@ new_node(struct tide__rebuild *rebuild)
     return node;
 }
 
+/* Where mappings of several frames part into two leaves such that one is compact and well filled: else a
+ * leaf at the end of a frame would be a plain one, and a run of mappings there would split it again and
+ * again. 0: nowhere. */
+static size_t
+parting(const struct tide_mapping *mappings, size_t count, unsigned shift)
+{
+    uint64_t first = tide__frame_base(mappings[0].start, shift);
+    uint64_t last = tide__frame_base(mappings[count - 1].start, shift);
+    size_t low = 0, high = count;
+
+    if (first == last)
+        return 0;
+    while (low < count && tide__is_in_frame(mappings[low].last, first, shift))
+        low++;
+    while (high > 0 && tide__is_in_frame(mappings[high - 1].start, last, shift))
+        high--;
+    if (low > TIDE__PLAIN_SLOTS / 2 && tide__leaf_holds(mappings, low, shift) &&
+        tide__leaf_holds(mappings + low, count - low, shift))
+        return low;
+    if (count - high > TIDE__PLAIN_SLOTS / 2 && tide__leaf_holds(mappings, high, shift) &&
+        tide__leaf_holds(mappings + high, count - high, shift))
+        return high;
+    return 0;
+}
+
 /* The number of mappings of each leaf that these are spread over, as few leaves as can hold
  * them. */
 static size_t
 leaf_share(const struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count)
 {
     unsigned shift = rebuild->edit->tree->shift;
+    size_t part;
 
     if (tide__leaf_holds(mappings, count, shift))
         return count;
+    part = parting(mappings, count, shift);
+    if (part > 0)
+        return part;
     if (rebuild->split == TIDE__ASCENDING && tide__leaf_holds(mappings, count - 1, shift))
         return count - 1;
     if (rebuild->split == TIDE__DESCENDING && tide__leaf_holds(mappings + 1, count - 1, shift))
@@ -66,12 +95,12 @@ tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *map
     while (count > 0) {
         size_t share = leaf_share(rebuild, mappings, count);
         union tide__node *node = new_node(rebuild);
-        struct tide__unit *unit = &rebuild->units[rebuild->unit_count++];
 
         if (node == NULL)
             return false;
-        unit->ref = tide__leaf_build(node, mappings, share, rebuild->edit->tree->shift);
-        unit->last = share == count ? last : tide__build_separator(rebuild, &mappings[share]);
+        rebuild->units[rebuild->unit_count++] =
+            tide__unit_of(tide__leaf_build(node, mappings, share, rebuild->edit->tree->shift),
+                          share == count ? last : tide__build_separator(rebuild, &mappings[share]));
         mappings += share;
         count -= share;
     }
@@ -82,10 +111,11 @@ tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *map
 static bool
 have_frame(const struct tide__unit *children, size_t count, unsigned shift, uint64_t *base)
 {
-    uint64_t mask = (UINT64_C(1) << shift) - 1, other;
+    uint64_t mask = (UINT64_C(1) << shift) - 1;
 
+    *base = children[0].base;
     for (size_t i = 0; i < count; i++)
-        if (!tide__frame_of(children[i].ref, i == 0 ? base : &other) || (i > 0 && other != *base))
+        if (children[i].base == TIDE__NO_BASE || children[i].base != *base)
             return false;
     /* Below the last granule, whose number is that of a separator not used. */
     for (size_t i = 0; i + 1 < count; i++)
@@ -144,9 +174,8 @@ tide__build_level(struct tide__rebuild *rebuild)
         if (node == NULL)
             return false;
         share = inner_share(rebuild, left);
-        rebuild->units[rebuild->unit_count++] =
-            (struct tide__unit){ build_inner(node, list, share, rebuild->edit->tree->shift),
-                                 list[share - 1].last };
+        rebuild->units[rebuild->unit_count++] = tide__unit_of(
+            build_inner(node, list, share, rebuild->edit->tree->shift), list[share - 1].last);
     }
     return true;
 }

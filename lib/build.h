@@ -12,11 +12,23 @@
 /* Levels that a rebuild can touch, the leaves and a new root included. */
 #define TIDE__LEVELS (TIDE__MAX_HEIGHT + 2)
 
-/* A child in the making: a node, new or kept, and the last address it owns. */
+/* A child in the making: a node, new or kept, the last address it owns, and where its frame begins. */
 struct tide__unit {
     tide__ref ref;
     uint64_t last;
+    uint64_t base; /* or TIDE__NO_BASE */
 };
+
+#define TIDE__NO_BASE UINT64_C(1) /* where no frame begins */
+
+static inline struct tide__unit
+tide__unit_of(tide__ref ref, uint64_t last)
+{
+    struct tide__unit unit = { ref, last, TIDE__NO_BASE };
+
+    tide__frame_of(ref, &unit.base);
+    return unit;
+}
 
 /* How a node that is too full is split: in halves; or, in the midst of a run of mappings that
  * come in order, leaving a full node behind. */
@@ -35,6 +47,7 @@ struct tide__rebuild {
 
     /* The run on the level below: children low to high of the nodes on the two paths. */
     unsigned low, high;
+    unsigned height; /* of the tree before */
 
     /* Room for all but the largest protect, which brings its own. */
     struct tide__unit unit_room[2][2 * TIDE__FANOUT + 4];

@@ -13,6 +13,7 @@ struct check {
     const struct tide *tree;
     const char *reason; /* of the first broken invariant */
     uint64_t nodes, mappings;
+    unsigned empty;
     struct tide_bytes bytes;
 };
 
@@ -55,8 +56,9 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
         return fail(check, "I4: a leaf of the tree is marked as unlinked");
     if ((leaf->used | live) >> tide__slots_of(ref) != 0 || (live & ~(uint32_t)leaf->used) != 0)
         return fail(check, "I4: a slot is live that was never used");
-    if (live == 0 && !is_root)
-        return fail(check, "I1: an empty leaf that is not the root");
+    check->empty += live == 0 && !is_root;
+    if (check->empty > TIDE__EMPTY_MOST)
+        return fail(check, "I1: too many empty leaves");
     if (leaf->shift != check->tree->shift &&
         (tide__kind_of(ref) == TIDE__COMPACT || leaf->shift != TIDE__NO_FRAME))
         return fail(check, "I8: a leaf with a granule of its own");
@@ -141,6 +143,10 @@ check_counters(struct check *check)
 
     if (check->nodes != tree->nodes)
         return fail(check, "I6: the number of nodes is not what was counted");
+    if (check->empty != tree->empty)
+        return fail(check, "I6: the number of empty leaves is not what was counted");
+    if (check->mappings == 0 && tree->height > 0)
+        return fail(check, "I1: all leaves are empty, and none is the root");
     if (check->mappings != tree->mappings)
         return fail(check, "I6: the number of mappings is not what was counted");
     if (check->bytes.low != tree->bytes.low || check->bytes.high != tree->bytes.high)

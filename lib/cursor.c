@@ -25,13 +25,12 @@ tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree)
 static tide__always_inline bool
 is_there(const struct tide_cursor *cursor)
 {
-    const struct tide *tree = cursor->tree;
     uint32_t live, bit = UINT32_C(1) << cursor->slot;
 
-    if (tide__unlikely(cursor->severed != tide__severed_acquire(tree)))
+    if (tide__unlikely(cursor->severed != tide__severed_acquire(cursor->tree)))
         return false;
     live = tide__live_acquire(&tide__leaf_of(cursor->leaf)->live); /* [ACQ-LIVE]: see search.h */
-    return (live & (TIDE__DEAD | bit)) == bit && cursor->severed == tide__severed_acquire(tree);
+    return (live & (TIDE__DEAD | bit)) == bit;
 }
 
 bool

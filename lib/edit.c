@@ -11,9 +11,6 @@
 
 #include <errno.h>
 
-/* A merged leaf keeps room. */
-#define MERGED_MOST (TIDE__COMPACT_SLOTS * 3 / 4)
-
 unsigned
 tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
                   struct tide_mapping pieces[3], bool *unchanged)
@@ -59,10 +56,30 @@ tide__edit_account(struct tide__edit *edit)
     tide__count_mapped(tree, edit->start, edit->last);
 }
 
+/* A merged leaf keeps room. Where the two are not compact and of one frame, it is a plain one. */
 bool
-tide__has_room_for(tide__ref parent, unsigned index, unsigned count)
+tide__has_room_for(tide__ref parent, unsigned index, tide__ref leaf, unsigned count)
 {
-    return tide__count_bits(tide__live(tide__child_at(parent, index))) + count <= MERGED_MOST;
+    tide__ref neighbour = tide__child_at(parent, index);
+    uint32_t live = tide__live(neighbour);
+    bool compact = tide__kind_of(leaf) == TIDE__COMPACT &&
+                   tide__kind_of(neighbour) == TIDE__COMPACT &&
+                   tide__leaf_of(leaf)->base == tide__leaf_of(neighbour)->base;
+    unsigned most = (compact ? TIDE__COMPACT_SLOTS : TIDE__PLAIN_SLOTS) / 2;
+
+    return live != 0 && tide__count_bits(live) + count <= most;
+}
+
+/* With the last of its siblings that has mappings it goes, and all of them. */
+bool
+tide__edit_may_be_empty(const struct tide *tree, tide__ref parent, unsigned index)
+{
+    if (tree->empty == TIDE__EMPTY_MOST)
+        return false;
+    for (unsigned i = 0; i < tide__inner_of(parent)->count; i++)
+        if (i != index && tide__live(tide__child_at(parent, i)) != 0)
+            return true;
+    return false;
 }
 
 int
@@ -70,12 +87,13 @@ tide__edit_merge_side(const struct tide__edit *edit, unsigned count)
 {
     const struct tide__step *left = &edit->left.level[1], *right = &edit->right->level[1];
 
-    if (edit->kind != TIDE__REMOVE || edit->tree->height == 0 || count == 0 || count > TIDE__FEW)
+    if (edit->kind != TIDE__REMOVE || edit->tree->height == 0 || count == 0 || count > TIDE__FEW ||
+        !tide__is_sparse(edit->tree))
         return 0;
-    if (left->index > 0 && tide__has_room_for(left->ref, left->index - 1, count))
+    if (left->index > 0 && tide__has_room_for(left->ref, left->index - 1, edit->left.leaf, count))
         return -1;
     if (right->index + 1 < tide__inner_of(right->ref)->count &&
-        tide__has_room_for(right->ref, right->index + 1, count))
+        tide__has_room_for(right->ref, right->index + 1, edit->right->leaf, count))
         return 1;
     return 0;
 }
@@ -100,6 +118,15 @@ add_fresh(const struct tide__edit *edit, struct in_place *change,
         return;
     }
     change->fresh[change->fresh_count++] = *mapping;
+}
+
+static bool
+may_be_empty(const struct tide__edit *edit)
+{
+    const struct tide__step *up = &edit->left.level[1];
+
+    return edit->tree->height > 0 ? tide__edit_may_be_empty(edit->tree, up->ref, up->index)
+                                  : !tide__pool_wants_empty(edit->tree);
 }
 
 static void
@@ -128,8 +155,7 @@ plan_in_place(struct tide__edit *edit, struct in_place *change)
         add_fresh(edit, change, edit->mapping);
 
     left_over = tide__count_bits(change->live & ~change->gone) + change->fresh_count;
-    if ((left_over == 0 && (edit->tree->height > 0 || tide__pool_wants_empty(edit->tree))) ||
-        tide__edit_merge_side(edit, left_over) != 0)
+    if ((left_over == 0 && !may_be_empty(edit)) || tide__edit_merge_side(edit, left_over) != 0)
         change->possible = false;
     /* One deferred callback carries its piece by value; more look into the retired leaf. */
     if (edit->fn != NULL && edit->deferred && edit->tally.mappings > 1)
@@ -138,18 +164,19 @@ plan_in_place(struct tide__edit *edit, struct in_place *change)
 
 /* Slots are written once, so the removed mappings can still be read where they were. */
 void
-tide__edit_tell(const struct tide__edit *edit, tide__ref leaf, uint32_t gone)
+tide__edit_tell(struct tide *tree, tide__ref leaf, uint32_t gone, uint64_t start, uint64_t last,
+                tide_removed_fn *fn, void *arg)
 {
     struct tide_mapping removed[TIDE__COMPACT_SLOTS];
     unsigned count = tide__leaf_sorted(leaf, gone, removed);
 
-    edit->tree->busy = true;
+    tree->busy = true;
     for (unsigned i = 0; i < count; i++) {
-        struct tide_mapping piece = tide__clip(&removed[i], edit->start, edit->last);
+        struct tide_mapping piece = tide__clip(&removed[i], start, last);
 
-        edit->fn(&piece, edit->arg);
+        fn(&piece, arg);
     }
-    edit->tree->busy = false;
+    tree->busy = false;
 }
 
 static int
@@ -177,9 +204,13 @@ apply_in_place(struct tide__edit *edit, const struct in_place *change)
     }
     tide__publish_live(tide__leaf_of(leaf), (change->live & ~change->gone) | fresh);
 
+    if (tree->height > 0) {
+        tree->empty += tide__live(leaf) == 0;
+        tree->empty -= change->live == 0;
+    }
     tide__edit_account(edit);
     if (edit->fn != NULL && !edit->deferred)
-        tide__edit_tell(edit, leaf, change->gone);
+        tide__edit_tell(tree, leaf, change->gone, edit->start, edit->last, edit->fn, edit->arg);
     tide__retire(tree, NULL, 0, &notice, notices);
     return 0;
 }

@@ -15,8 +15,17 @@ enum tide__edit_kind {
     TIDE__PROTECT, /* or only give it other flags */
 };
 
-/* A leaf left with so few mappings looks for a neighbour to merge with. */
-#define TIDE__FEW (TIDE__COMPACT_SLOTS / 4)
+/* A leaf left with so few mappings looks for a neighbour to merge with, if the whole tree has come to
+ * fewer mappings a node than TIDE__SPARSE: else mappings that come and go would have leaves merged and
+ * split all the time. */
+#define TIDE__FEW    (TIDE__COMPACT_SLOTS / 8 > 0 ? TIDE__COMPACT_SLOTS / 8 : 1)
+#define TIDE__SPARSE (TIDE__COMPACT_SLOTS / 4 > 2 ? TIDE__COMPACT_SLOTS / 4 : 2)
+
+static inline bool
+tide__is_sparse(const struct tide *tree)
+{
+    return tree->nodes * TIDE__SPARSE > tree->mappings;
+}
 
 /* Count a mapping that is new. */
 static inline void
@@ -37,6 +46,7 @@ struct tide__tally {
     uint64_t splits;   /* those of them of which something is left as it was */
     uint64_t pieces;   /* mappings made of them */
     uint64_t nodes;    /* of dropped subtrees */
+    unsigned empty;    /* leaves that were, of those unlinked */
     struct tide_bytes bytes;
 };
 
@@ -77,6 +87,10 @@ tide__protected_flags(const struct tide_mapping *mapping, uint32_t flags)
 unsigned tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
                            struct tide_mapping pieces[3], bool *unchanged);
 
+/* Map what fits into a leaf but for its being full. Returns 0; 1 where it takes a rebuild; or -ENOMEM
+ * (split.c). */
+int tide__split(struct tide *tree, const struct tide_mapping *mapping);
+
 /* Rebuild: the second way (rebuild.c). */
 int tide__edit_rebuild(struct tide__edit *edit);
 
@@ -84,11 +98,17 @@ int tide__edit_rebuild(struct tide__edit *edit);
  * and with which: -1, +1, or 0 for none. */
 int tide__edit_merge_side(const struct tide__edit *edit, unsigned count);
 
-/* Whether the leaf that is this child of parent would take so many more. */
-bool tide__has_room_for(tide__ref parent, unsigned index, unsigned count);
+/* Whether a leaf, this child of parent, may stay in the tree with nothing mapped, for what will be
+ * mapped next. */
+bool tide__edit_may_be_empty(const struct tide *tree, tide__ref parent, unsigned index);
 
-/* Call fn about what a change in place took out of these slots of a leaf. */
-void tide__edit_tell(const struct tide__edit *edit, tide__ref leaf, uint32_t gone);
+/* Whether the leaf that is this child of parent has mappings and should take so many more, those of
+ * leaf. */
+bool tide__has_room_for(tide__ref parent, unsigned index, tide__ref leaf, unsigned count);
+
+/* Call fn about what a change in place took out of these slots of a leaf: their parts of the range. */
+void tide__edit_tell(struct tide *tree, tide__ref leaf, uint32_t gone, uint64_t start,
+                     uint64_t last, tide_removed_fn *fn, void *arg);
 
 /* Bring the counters of the tree up to date: the end of both ways. */
 void tide__edit_account(struct tide__edit *edit);

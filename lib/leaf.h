@@ -23,6 +23,13 @@ tide__leaf_fresh(tide__ref ref)
     return tide__slots_of(ref) - tide__count_bits(tide__leaf_of(ref)->used);
 }
 
+/* Whether these slots are all that it has. */
+static inline bool
+tide__leaf_is_full(tide__ref ref, uint32_t slots)
+{
+    return slots == (UINT32_C(1) << tide__slots_of(ref)) - 1;
+}
+
 /* Whether a leaf can express a mapping. */
 static inline bool
 tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
@@ -73,6 +80,14 @@ tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
     slot = tide__lowest_bit(~taken);
     tide__slot_set(ref, slot, mapping);
     return UINT32_C(1) << slot;
+}
+
+/* Where nobody reads beside the writer, and cursors forget: let slots that are not live be written
+ * again. */
+static inline void
+tide__leaf_renew(tide__ref ref, uint32_t live)
+{
+    tide__leaf_of(ref)->used = (uint16_t)live;
 }
 
 /* Whether one leaf can hold these sorted mappings. shift: the tree's. */

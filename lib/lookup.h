@@ -153,10 +153,14 @@ tide__survey_descend(const struct tide *tree, uint64_t start, struct tide__site 
 static tide__always_inline void
 tide__survey_any(const struct tide *tree, uint64_t start, uint64_t last, struct tide__site *site)
 {
+    uint32_t touched;
+
     if (start < site->start || start > site->last)
         tide__survey_descend(tree, start, site);
     site->live = tide__live(site->leaf);
-    site->overlaps = tide__leaf_overlaps(site->leaf, site->live, start, last);
+    touched = tide__leaf_overlaps(site->leaf, tide__leaf_of(site->leaf)->used, start, last);
+    site->overlaps = touched & site->live;
+    site->gone = touched & ~site->live;
 }
 
 /* For cursors: see cursor.c. */
@@ -172,8 +176,6 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
         live = tide__live_acquire(&tide__leaf_of(ref)->live);
         if ((live & TIDE__DEAD) == 0)
             hit = tide__leaf_overlaps(ref, live, address, address);
-        if (hit != 0 && cursor->severed != tide__severed_acquire(tree))
-            hit = 0;
     }
     if (hit == 0) {
         cursor->severed = tide__severed_acquire(tree); /* before the way down */

@@ -21,7 +21,7 @@
  *
  * Invariants, verified by tide_check (check.c):
  *   I1  All leaves are equally deep. An inner root has two children or more, any other inner node
- *       at least one; a leaf that is not the root has a live slot.
+ *       at least one; of the leaves that are not the root, few have no live slot, and not all.
  *   I2  Separators ascend strictly and lie inside the bounds of their node; unused ones are the
  *       highest number. They never change while the node can be reached.
  *   I3  A live slot lies wholly inside the addresses that its leaf owns: no mapping straddles a
@@ -30,7 +30,7 @@
  *       Live slots are a subset of the used ones.
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
- *   I6  The counters (mappings, bytes, nodes, height) are those of the tree; nodes in the tree,
+ *   I6  The counters (mappings, bytes, nodes, empty leaves, height) are those of the tree; nodes in the tree,
  *       free, retired and held for retiring add up to those allocated.
  *   I7  Both watermarks "ever" enclose what is mapped.
  *   I8  The children of a narrow node have its frame, so that all that is mapped below it lies there,
@@ -64,6 +64,9 @@
 #endif
 /* A split leaves room for five children or more, so a level more takes five times as many
  * operations as the level before: 5^28 is beyond 2^64. docs/design.md has the argument. */
+
+/* How many leaves of a tree may have nothing mapped. */
+#define TIDE__EMPTY_MOST (TIDE__FANOUT < 16 ? 2 : 16)
 
 /* The highest number of a granule in its frame; the lowest and highest logarithm of the size of one:
  * pages, and what leaves two frames or more. */

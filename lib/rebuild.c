@@ -122,6 +122,41 @@ stays_apart(const struct remains *remains, size_t left, unsigned shift)
 }
 
 static bool
+leaf_has(tide__ref leaf, uint64_t start, uint64_t last)
+{
+    return tide__leaf_overlaps(leaf, tide__live(leaf), start, last) != 0;
+}
+
+/* A leaf that a removal leaves empty takes along the empty ones beside it. */
+static void
+widen(struct tide__edit *edit)
+{
+    struct tide__path *left = &edit->left, *right = edit->right;
+    struct tide__step *low = &left->level[1], *high = &right->level[1];
+    bool below = edit->start > 0 && leaf_has(left->leaf, 0, edit->start - 1);
+    bool above = edit->last < UINT64_MAX && leaf_has(right->leaf, edit->last + 1, UINT64_MAX);
+
+    if (left == right && (below || above))
+        return;
+    if (left == right) {
+        edit->other = *left;
+        right = edit->right = &edit->other;
+        high = &right->level[1];
+    }
+    while (!below && low->index > 0 && tide__live(tide__child_at(low->ref, low->index - 1)) == 0)
+        low->index--;
+    left->leaf = tide__child_at(low->ref, low->index);
+    left->last = tide__child_last(low->ref, low->index, low->last);
+    while (!above && high->index + 1 < tide__inner_of(high->ref)->count &&
+           tide__live(tide__child_at(high->ref, high->index + 1)) == 0)
+        high->index++;
+    right->leaf = tide__child_at(high->ref, high->index);
+    right->last = tide__child_last(high->ref, high->index, high->last);
+    if (left->leaf == right->leaf)
+        edit->right = left;
+}
+
+static bool
 rebuild_leaves(struct tide__rebuild *rebuild)
 {
     struct tide__edit *edit = rebuild->edit;
@@ -163,7 +198,7 @@ protect_leaves(struct tide__rebuild *rebuild)
 
         remains.count = 0;
         if (gather_leaf(edit, at.leaf, &remains)) {
-            rebuild->units[rebuild->unit_count++] = (struct tide__unit){ at.leaf, at.last };
+            rebuild->units[rebuild->unit_count++] = tide__unit_of(at.leaf, at.last);
         } else {
             unlink_one(rebuild, at.leaf);
             if (!tide__build_leaves(rebuild, remains.mapping, remains.count, at.last))
@@ -188,9 +223,15 @@ list_children(struct tide__rebuild *rebuild, bool before, const struct tide__ste
         return;
     if (before)
         memmove(unit + (to - from), unit, rebuild->list_count * sizeof(*unit));
-    for (unsigned i = from; i < to; i++, unit++)
-        *unit = (struct tide__unit){ tide__child_at(parent->ref, i),
-                                     tide__child_last(parent->ref, i, parent->last) };
+    for (unsigned i = from; i < to; i++, unit++) {
+        tide__ref child = tide__child_at(parent->ref, i);
+        uint64_t last = tide__child_last(parent->ref, i, parent->last);
+
+        /* The children of a narrow node have its frame: no need to look at them (I8). */
+        *unit = tide__kind_of(parent->ref) == TIDE__NARROW
+                    ? (struct tide__unit){ child, last, tide__inner_of(parent->ref)->base }
+                    : tide__unit_of(child, last);
+    }
     rebuild->list_count += to - from;
 }
 
@@ -407,10 +448,17 @@ free_room(struct tide__rebuild *rebuild)
         allocator->release(allocator->context, rebuild->scratch, rebuild->scratch_size);
 }
 
+static bool
+is_empty_leaf(tide__ref ref)
+{
+    return !tide__is_inner(ref) && tide__live(ref) == 0;
+}
+
 static void
 tally_subtree(tide__ref ref, struct tide__tally *tally)
 {
     tally->nodes++;
+    tally->empty += is_empty_leaf(ref);
     if (tide__is_inner(ref)) {
         for (unsigned i = 0; i < tide__inner_of(ref)->count; i++)
             tally_subtree(tide__child_at(ref, i), tally);
@@ -455,6 +503,7 @@ tally_unlinked(struct tide__rebuild *rebuild)
         const struct tide__unlinked *node = &rebuild->unlinked[i];
 
         unlinked += node->ref != tide__empty_ref();
+        tally->empty += rebuild->height > 0 && is_empty_leaf(node->ref);
         for (unsigned child = node->first; child <= node->last; child++)
             tally_subtree(tide__child_at(node->ref, child), tally);
     }
@@ -486,6 +535,7 @@ finish(struct tide__rebuild *rebuild, const struct target *target)
 
     tree->nodes += rebuild->built_count - unlinked;
     tree->retire.retired += unlinked;
+    tree->empty = target->height > 0 ? tree->empty - edit->tally.empty : 0;
     tide__edit_account(edit);
     if (edit->fn != NULL && !edit->deferred) {
         tree->busy = true;
@@ -532,7 +582,10 @@ tide__edit_rebuild(struct tide__edit *edit)
     rebuild.edit = edit;
     rebuild.split = TIDE__HALVES;
     rebuild.unit_count = rebuild.unlinked_count = rebuild.built_count = 0;
+    rebuild.height = tree->height;
     if (tree->height > 0) {
+        if (edit->kind == TIDE__REMOVE)
+            widen(edit);
         rebuild.low = edit->left.level[1].index;
         rebuild.high = edit->right->level[1].index;
     }

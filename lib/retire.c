@@ -173,8 +173,7 @@ collect(struct tide *tree)
 void
 tide__retire_collect(struct tide *tree)
 {
-    if (tide__ref_load_relaxed(&tree->retire.done) != 0)
-        collect(tree);
+    collect(tree);
     if (tree->nodes == 0)
         tide__pool_trim(tree);
 }

@@ -38,6 +38,13 @@ bool tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint6
 void tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t count,
                   const struct tide__notice *notices, size_t notice_count);
 
+/* Whether there may be something for tide__retire_collect to do. */
+static inline bool
+tide__retire_is_due(const struct tide *tree)
+{
+    return tide__ref_load_relaxed(&tree->retire.done) != 0 || tree->nodes == 0;
+}
+
 /* Free the nodes of batches whose grace period is over; and if the tree is empty and this was all
  * that it held, give its memory back. */
 void tide__retire_collect(struct tide *tree);

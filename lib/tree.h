@@ -33,6 +33,7 @@ struct tide__site {
     uint64_t start, last; /* what it owns; start > last: nothing is remembered */
     uint32_t live;        /* its live mask */
     uint32_t overlaps;    /* those of its live slots that share an address with the range */
+    uint32_t gone;        /* the same of slots that were live before */
 };
 
 typedef void tide__survey_fn(const struct tide *tree, uint64_t start, uint64_t last,
@@ -87,6 +88,7 @@ struct tide {
     uint64_t first, last; /* aperture */
     uint64_t max_mappings, max_retired;
     uint64_t mappings, nodes;
+    unsigned empty; /* leaves with nothing mapped, but for a root */
     struct tide_bytes bytes;
     uint64_t ever_low, ever_high;
     struct tide__site site;

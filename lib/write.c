@@ -38,7 +38,8 @@ begin(struct tide *tree)
 {
     uint64_t limit = tree->max_retired, held;
 
-    tide__retire_collect(tree);
+    if (tide__retire_is_due(tree))
+        tide__retire_collect(tree);
     held = tree->retire.retired + tree->retire.batches;
     if (tide__likely(held == 0))
         return;
@@ -88,24 +89,68 @@ find_owners(struct tide__edit *edit)
     }
 }
 
+static bool
+same(const struct tide_mapping *a, const struct tide_mapping *b)
+{
+    return a->start == b->start && a->last == b->last && a->target == b->target &&
+           a->flags == b->flags;
+}
+
+/* A mapping that was there before, as it was: its slot still says so, unless another was mapped over it
+ * since. Nothing is written but the live mask. Returns the slot's bit, or 0. */
+static uint32_t
+slot_from_before(const struct tide__site *site, const struct tide_mapping *mapping)
+{
+    struct tide_mapping before;
+    unsigned slot;
+
+    if (site->gone == 0)
+        return 0;
+    slot = tide__highest_bit(site->gone); /* the latest, mostly */
+    tide__slot_get(site->leaf, slot, &before);
+    if (!same(&before, mapping))
+        return 0;
+    tide__leaf_of(site->leaf)->newest = (uint8_t)slot;
+    return UINT32_C(1) << slot;
+}
+
+/* Without an RCU nobody reads now: slots that are not live may be written again, if no cursor remembers
+ * them. Returns whether there are any. */
+static bool
+renew_slots(struct tide *tree)
+{
+    const struct tide__site *site = &tree->site;
+
+    if (tree->retire.has_rcu || site->leaf == tide__empty_ref() ||
+        tide__leaf_is_full(site->leaf, site->live))
+        return false;
+    tide__publish_severing(tree);
+    tide__publish_severed(tree);
+    tide__leaf_renew(site->leaf, site->live);
+    return true;
+}
+
 /* The commonest map: into a fresh slot of the leaf that owns all of the range. Returns whether it
  * could be done. */
 static bool
 map_in_place(struct tide *tree, const struct tide_mapping *mapping)
 {
     const struct tide__site *site = &tree->site;
-    uint32_t bit;
+    uint32_t bit = slot_from_before(site, mapping);
 
-    if (tide__leaf_fresh(site->leaf) == 0)
-        return false;
-    bit = tide__leaf_fill(site->leaf, mapping);
+    if (bit == 0) {
+        if (tide__leaf_is_full(site->leaf, tide__leaf_of(site->leaf)->used) && !renew_slots(tree))
+            return false;
+        bit = tide__leaf_fill(site->leaf, mapping);
+    }
     tide__publish_live(tide__leaf_of(site->leaf), site->live | bit);
+    tree->empty -= site->live == 0 && site->parent != 0;
     tide__count_mapped(tree, mapping->start, mapping->last);
     return true;
 }
 
-/* The next commonest: slots are used up, but not all are live. Readers are given a copy of the
- * leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
+/* The next commonest: slots are used up, but not all are live. Readers (there is an RCU) are given a
+ * copy of the leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
  * -ENOMEM. */
 static int
 map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
@@ -116,7 +161,7 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     tide__ref copy;
     uint32_t bit;
 
-    if (site->live == 0 || tide__count_bits(site->live) == tide__slots_of(site->leaf))
+    if (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live))
         return 1;
     node = tide__pool_get(tree, tree->pool.reserve);
     if (node == NULL)
@@ -129,25 +174,34 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     bit = tide__leaf_fill(copy, mapping);
     tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
     tide__publish_dead(site->leaf);
-    if (!tree->retire.has_rcu)
-        tide__publish_severing(tree);
     if (site->parent != 0)
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else
         tide__publish_root(tree, copy);
-    tide__publish_severed(tree);
     site->leaf = copy;
+    tree->empty -= site->live == 0 && site->parent != 0;
     tide__count_mapped(tree, mapping->start, mapping->last);
     tree->retire.retired++;
     tide__retire(tree, &old, 1, NULL, 0);
     return 0;
 }
 
+/* What needs new nodes. Apart, so that the commonest map has no path to keep. */
+static tide__never_inline int
+map_by_edit(struct tide *tree, const struct tide_mapping *mapping)
+{
+    struct tide__edit edit;
+
+    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    edit.mapping = mapping;
+    find_owners(&edit);
+    return tide__edit_apply(&edit);
+}
+
 int
 tide_map(struct tide *tree, const struct tide_mapping *mapping)
 {
     const struct tide__site *site = &tree->site;
-    struct tide__edit edit;
     struct tide_mapping found;
     int error = check_mapping(tree, mapping);
 
@@ -168,13 +222,12 @@ tide_map(struct tide *tree, const struct tide_mapping *mapping)
         if (map_in_place(tree, mapping))
             return 0;
         error = map_into_copy(tree, mapping);
+        if (error > 0)
+            error = tide__split(tree, mapping);
         if (error <= 0)
             return error;
     }
-    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
-    edit.mapping = mapping;
-    find_owners(&edit);
-    return tide__edit_apply(&edit);
+    return map_by_edit(tree, mapping);
 }
 
 /* Whether a tree that is at most two mappings below its limit would pass it, when pieces are added
@@ -327,67 +380,84 @@ apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t st
     return -EINVAL;
 }
 
-/* Whether the leaf of a site can stay as it is with so many mappings left. */
+/* Whether the leaf of the site can stay as it is with these slots left live. */
 static bool
-stays(const struct tide__site *site, unsigned count)
+stays(const struct tide *tree, uint32_t left)
 {
-    if (count > TIDE__FEW || site->parent == 0)
+    const struct tide__site *site = &tree->site;
+    unsigned count;
+
+    if (site->parent == 0)
         return true;
-    return count > 0 &&
-           !(site->index > 0 && tide__has_room_for(site->parent, site->index - 1, count)) &&
-           !(site->index + 1 < tide__inner_of(site->parent)->count &&
-             tide__has_room_for(site->parent, site->index + 1, count));
+    if (left == 0)
+        return tide__edit_may_be_empty(tree, site->parent, site->index);
+    if (!tide__is_sparse(tree))
+        return true;
+    count = tide__count_bits(left);
+    return count > TIDE__FEW ||
+           (!(site->index > 0 &&
+              tide__has_room_for(site->parent, site->index - 1, site->leaf, count)) &&
+            !(site->index + 1 < tide__inner_of(site->parent)->count &&
+              tide__has_room_for(site->parent, site->index + 1, site->leaf, count)));
 }
 
 /* The commonest unmap: of mappings that lie wholly inside the range, from a leaf that owns all of
  * the range and keeps enough others. Any policy agrees but EXACT, which wants one with the same
  * bounds. Returns whether it could be done. */
 static bool
-unmap_in_place(struct tide__edit *edit, enum tide_unmap_policy policy)
+unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+               struct tide_unmap_result *result)
 {
-    struct tide *tree = edit->tree;
     struct tide__site *site = &tree->site;
-    uint64_t start = edit->start, last = edit->last;
     struct tide_mapping mapping = { 0 };
+    struct tide_unmap_result sum = { 0 };
     uint32_t left;
 
     tree->survey(tree, start, last, site);
     left = site->live & ~site->overlaps;
     if (left == 0 && tide__pool_wants_empty(tree))
         return false;
-    if (last > site->last || site->overlaps == 0 || !stays(site, tide__count_bits(left)))
+    if (last > site->last || site->overlaps == 0 || !stays(tree, left))
         return false;
     for (uint32_t gone = site->overlaps; gone != 0; gone &= gone - 1) {
         tide__slot_get(site->leaf, tide__lowest_bit(gone), &mapping);
         if (mapping.start < start || mapping.last > last)
             return false;
-        edit->tally.mappings++;
-        tide__bytes_add(&edit->tally.bytes, mapping.start, mapping.last);
+        sum.mappings++;
+        tide__bytes_add(&sum.bytes, mapping.start, mapping.last);
     }
     if (policy == TIDE_UNMAP_EXACT && (mapping.start != start || mapping.last != last))
         return false;
     tide__publish_live(tide__leaf_of(site->leaf), left);
-    tide__edit_account(edit);
-    if (edit->fn != NULL)
-        tide__edit_tell(edit, site->leaf, site->overlaps);
+    tree->empty += left == 0 && site->parent != 0;
+    tree->mappings -= sum.mappings;
+    tide__bytes_subtract(&tree->bytes, &sum.bytes);
+    *result = sum;
     return true;
 }
 
-static int
-unmap(struct tide__edit *edit, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
+/* With the last mapping all leaves go. Should there be no memory to note them down, they stay for what is
+ * mapped next. */
+static void
+drop_empty_leaves(struct tide *tree)
+{
+    struct tide__edit edit;
+
+    edit_init(&edit, tree, TIDE__REMOVE, 0, UINT64_MAX);
+    edit.floor = 0;
+    find_owners(&edit);
+    (void)tide__edit_rebuild(&edit);
+}
+
+/* What cuts, what touches several leaves, and what is told of later. */
+static tide__never_inline int
+unmap_by_edit(struct tide__edit *edit, enum tide_unmap_policy policy)
 {
     struct tide *tree = edit->tree;
+    uint64_t start = edit->start, last = edit->last;
     struct tide_mapping low, high;
     int error;
 
-    if (tree->busy)
-        return -EBUSY;
-    if (!range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED)
-        return -EINVAL;
-    begin(tree);
-    if (!edit->deferred && unmap_in_place(edit, policy))
-        return 0;
-    edit->tally = (struct tide__tally){ 0 };
     if (!find_mapped(edit, &low, &high))
         return policy == TIDE_UNMAP_EXACT ? -ENOENT : 0;
     error = apply_policy(edit, policy, start, last, &low, &high);
@@ -402,14 +472,16 @@ unmap(struct tide__edit *edit, uint64_t start, uint64_t last, enum tide_unmap_po
                       ? tide__pool_removal_reserve(tree, tree->height)
                       : 0;
     error = tide__edit_apply(edit);
+    if (tree->mappings == 0 && tree->height > 0)
+        drop_empty_leaves(tree);
     if (tree->pool.free_count < tree->pool.reserve)
         tide__pool_fill(tree, tree->pool.reserve, false);
     return error;
 }
 
-static int
-unmap_with_result(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
-                  tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
+static tide__never_inline int
+unmap_slowly(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+             tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
 {
     struct tide__edit edit;
     int error;
@@ -418,10 +490,8 @@ unmap_with_result(struct tide *tree, uint64_t start, uint64_t last, enum tide_un
     edit.fn = fn;
     edit.arg = arg;
     edit.deferred = deferred;
-    error = unmap(&edit, start, last, policy);
-    if (result != NULL) {
-        if (error != 0)
-            edit.tally = (struct tide__tally){ 0 };
+    error = unmap_by_edit(&edit, policy);
+    if (error == 0) {
         result->mappings = edit.tally.mappings;
         result->splits = edit.tally.splits;
         result->bytes = edit.tally.bytes;
@@ -429,18 +499,41 @@ unmap_with_result(struct tide *tree, uint64_t start, uint64_t last, enum tide_un
     return error;
 }
 
+static tide__always_inline int
+unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+      tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
+{
+    struct tide_unmap_result gone = { 0 };
+    int error = 0;
+
+    if (tree->busy) {
+        error = -EBUSY;
+    } else if (!range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED) {
+        error = -EINVAL;
+    } else {
+        begin(tree);
+        if (deferred || !unmap_in_place(tree, start, last, policy, &gone))
+            error = unmap_slowly(tree, start, last, policy, fn, arg, &gone, deferred);
+        else if (fn != NULL)
+            tide__edit_tell(tree, tree->site.leaf, tree->site.overlaps, start, last, fn, arg);
+    }
+    if (result != NULL)
+        *result = gone;
+    return error;
+}
+
 int
 tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
            tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
 {
-    return unmap_with_result(tree, start, last, policy, fn, arg, result, false);
+    return unmap(tree, start, last, policy, fn, arg, result, false);
 }
 
 int
 tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
                     tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
 {
-    return unmap_with_result(tree, start, last, policy, fn, arg, result, true);
+    return unmap(tree, start, last, policy, fn, arg, result, true);
 }
 
 /* ----------------------------------------------------------------------------------- protect -- */

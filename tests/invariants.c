@@ -129,7 +129,7 @@ break_leaf(struct tide *tree)
     if (tide__kind_of(ref) != TIDE__COMPACT)
         abort();
     leaf = tide__compact_of(ref);
-    BREAK(tree, leaf->live, 0, "I1");
+    BREAK(tree, leaf->live, 0, "I6");
     BREAK(tree, leaf->live, leaf->live & (leaf->live - 1), "I6");
     BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << 31, "I4");
     BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << TIDE__COMPACT_SLOTS, "I4");
@@ -151,6 +151,7 @@ break_counters(struct tide *tree)
     BREAK(tree, tree->ever, false, "I7");
     BREAK(tree, tree->ever_low, 0x4000, "I7");
     BREAK(tree, tree->ever_high, 0x4fff, "I7");
+    BREAK(tree, tree->empty, tree->empty + 1, "I6");
     BREAK(tree, tree->nodes, tree->nodes + 1, "I6");
     BREAK(tree, tree->nodes, tree->nodes - 2, "I6");
     BREAK(tree, tree->mappings, tree->mappings + 1, "I6");
@@ -163,6 +164,32 @@ break_counters(struct tide *tree)
     BREAK(tree, tree->root, tide__empty_ref(), "I1");
 }
 
+/* Every leaf below a node loses its mappings, until `most` have. */
+static unsigned
+empty_leaves(tide__ref ref, unsigned most)
+{
+    unsigned emptied = 0;
+
+    if (!tide__is_inner(ref)) {
+        tide__leaf_of(ref)->live = 0;
+        return 1;
+    }
+    for (unsigned i = 0; i < tide__inner_of(ref)->count && emptied < most; i++)
+        emptied += empty_leaves(tide__child_at(ref, i), most - emptied);
+    return emptied;
+}
+
+static void
+break_for_good(void)
+{
+    struct tide *tree = make_tree();
+
+    if (empty_leaves(tide__root(tree), TIDE__EMPTY_MOST + 1) != TIDE__EMPTY_MOST + 1)
+        abort();
+    expect(tree, "I1", "too many empty leaves");
+    tide_destroy(tree);
+}
+
 int
 main(void)
 {
@@ -173,6 +200,7 @@ main(void)
     break_leaf(tree);
     break_counters(tree);
     tide_destroy(tree);
+    break_for_good();
     printf("%d broken invariants were not reported\n", failures);
     return failures != 0;
 }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The commonest rebuild, done without one: a compact leaf has all slots live, a mapping is to go there,
+ * and its parent, a narrow node, has room for one more child. The leaf's slots are dealt out to two new
+ * leaves as they are; or, in the midst of a run of mappings that come in order, the leaf stays, and the
+ * new mapping begins a leaf of its own. Either way there is a new parent, and publishing it is the one
+ * store that readers see.
+ */
+#include "edit.h"
+#include "leaf.h"
+#include "pool.h"
+#include "publish.h"
+#include "retire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ALL TIDE__COMPACT_SLOTS /* the slots of the leaf; the new mapping is the one after them */
+
+struct split {
+    struct tide *tree;
+    const struct tide_mapping *mapping;
+    struct tide__path path;
+    const struct tide__compact *leaf;
+    unsigned place[ALL + 1];                 /* of each in the order of addresses */
+    unsigned at[ALL + 1];                    /* and back: which is in a place */
+    unsigned share;                          /* how many go to the left */
+    enum { LEFT, RIGHT, NEITHER = 3 } stays; /* as which the old leaf does */
+    union tide__node *node[3];               /* left, right, parent */
+};
+
+static bool
+is_possible(const struct split *split)
+{
+    tide__ref leaf = split->path.leaf, parent;
+
+    if (split->tree->height == 0 || tide__kind_of(leaf) != TIDE__COMPACT ||
+        !tide__leaf_is_full(leaf, tide__live(leaf)))
+        return false;
+    parent = split->path.level[1].ref;
+    return tide__kind_of(parent) == TIDE__NARROW && tide__inner_of(parent)->count < TIDE__FANOUT;
+}
+
+static uint32_t
+start_of(const struct split *split, unsigned which)
+{
+    return which == ALL ? tide__granule(split->mapping->start, split->leaf->shift)
+                        : tide__u32_load_relaxed(&split->leaf->start[which]);
+}
+
+static uint32_t
+last_of(const struct split *split, unsigned which)
+{
+    return which == ALL ? tide__granule(split->mapping->last, split->leaf->shift)
+                        : tide__u32_load_relaxed(&split->leaf->last[which]);
+}
+
+/* Find the order and where to divide it. A run in order, where the leaf's newest slot is the neighbour
+ * of the new mapping at one end, leaves a full leaf behind. */
+static void
+divide(struct split *split)
+{
+    uint32_t start[ALL + 1];
+    unsigned new_place;
+
+    for (unsigned i = 0; i <= ALL; i++) {
+        start[i] = start_of(split, i);
+        split->place[i] = 0;
+    }
+    for (unsigned j = 0; j <= ALL; j++)
+        for (unsigned i = 0; i <= ALL; i++)
+            split->place[i] += start[j] < start[i];
+    for (unsigned i = 0; i <= ALL; i++)
+        split->at[split->place[i]] = i;
+    new_place = split->place[ALL];
+    split->stays = NEITHER;
+    split->share = (ALL + 2) / 2;
+    if (new_place == ALL && split->at[ALL - 1] == split->leaf->newest) {
+        split->stays = LEFT;
+        split->share = ALL;
+    } else if (new_place == 0 && split->at[1] == split->leaf->newest) {
+        split->stays = RIGHT;
+        split->share = 1;
+    }
+}
+
+static bool
+get_nodes(struct split *split)
+{
+    struct tide *tree = split->tree;
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == (unsigned)split->stays)
+            continue;
+        split->node[i] = tide__pool_get(tree, tree->pool.reserve);
+        if (split->node[i] == NULL)
+            return false;
+    }
+    return tide__retire_prepare(tree, split->stays == NEITHER ? 2 : 1, 0, tree->pool.reserve);
+}
+
+static void
+put_nodes(const struct split *split)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (split->node[i] != NULL)
+            tide__pool_put(split->tree, split->node[i]);
+}
+
+/* Make a leaf of what is in the places from first to last. */
+static tide__ref
+deal(const struct split *split, union tide__node *node, unsigned first, unsigned last)
+{
+    const struct tide__compact *from = split->leaf;
+    struct tide__compact *to = &node->compact;
+
+    to->base = from->base;
+    to->shift = from->shift;
+    for (unsigned place = first; place <= last; place++) {
+        unsigned which = split->at[place], slot = place - first;
+
+        if (which == ALL) {
+            tide__slot_set((tide__ref)node | TIDE__COMPACT, slot, split->mapping);
+            continue;
+        }
+        tide__u32_store_relaxed(&to->start[slot], tide__u32_load_relaxed(&from->start[which]));
+        tide__u32_store_relaxed(&to->last[slot], tide__u32_load_relaxed(&from->last[which]));
+        to->target[slot] = from->target[which];
+        to->access[slot] = from->access[which];
+        to->caller[slot] = from->caller[which];
+    }
+    to->used = (uint16_t)((1u << (last - first + 1)) - 1);
+    to->newest = (uint8_t)(last - first);
+    tide__u32_store_relaxed(&to->live, to->used);
+    return (tide__ref)node | TIDE__COMPACT;
+}
+
+/* The parent with two children in the place of one. The gap between them belongs to the side on which a
+ * run in order goes on. */
+static tide__ref
+build_parent(const struct split *split, tide__ref left, tide__ref right)
+{
+    const struct tide__step *step = &split->path.level[1];
+    const struct tide__inner *from = tide__inner_of(step->ref);
+    struct tide__inner *to = &split->node[2]->inner;
+    unsigned index = step->index;
+
+    memcpy((void *)to, (const void *)from, sizeof(*to));
+    memmove(&to->narrow[index + 1], &from->narrow[index],
+            (TIDE__FANOUT - 1 - index) * sizeof(to->narrow[0]));
+    to->narrow[index] = split->stays == RIGHT ? last_of(split, split->at[split->share - 1])
+                                              : start_of(split, split->at[split->share]) - 1;
+    memmove((void *)&to->child[index + 1], (const void *)&from->child[index],
+            (TIDE__FANOUT - 1 - index) * sizeof(to->child[0]));
+    tide__ref_store_relaxed(&to->child[index], left);
+    tide__ref_store_relaxed(&to->child[index + 1], right);
+    to->count++;
+    return (tide__ref)to | TIDE__NARROW;
+}
+
+static void
+publish(const struct split *split, tide__ref parent)
+{
+    struct tide *tree = split->tree;
+    const struct tide__step *above = &split->path.level[2];
+
+    if (split->stays == NEITHER) {
+        tide__publish_dead(split->path.leaf);
+        if (!tree->retire.has_rcu)
+            tide__publish_severing(tree); /* the leaf is freed at once */
+    }
+    if (tree->height == 1)
+        tide__publish_root(tree, parent);
+    else
+        tide__publish_child(tide__inner_of(above->ref), above->index, parent);
+    tide__publish_severed(tree);
+}
+
+int
+tide__split(struct tide *tree, const struct tide_mapping *mapping)
+{
+    struct split split;
+    struct tide__unlinked unlinked[2];
+    unsigned unlinked_count = 0;
+    tide__ref left, right;
+
+    split.tree = tree;
+    split.mapping = mapping;
+    split.node[0] = split.node[1] = split.node[2] = NULL;
+    tide__path_find(tree, mapping->start, &split.path);
+    if (!is_possible(&split))
+        return 1;
+    split.leaf = tide__compact_of(split.path.leaf);
+    divide(&split);
+    if (!get_nodes(&split)) {
+        put_nodes(&split);
+        return -ENOMEM;
+    }
+    left = split.stays == LEFT ? split.path.leaf : deal(&split, split.node[0], 0, split.share - 1);
+    right = split.stays == RIGHT ? split.path.leaf : deal(&split, split.node[1], split.share, ALL);
+    publish(&split, build_parent(&split, left, right));
+
+    unlinked[unlinked_count++] = (struct tide__unlinked){ split.path.level[1].ref, 1, 0 };
+    if (split.stays == NEITHER)
+        unlinked[unlinked_count++] = (struct tide__unlinked){ split.path.leaf, 1, 0 };
+    tree->site.start = 1; /* what is remembered is not there any more */
+    tree->site.last = 0;
+    tree->nodes++;
+    tree->retire.retired += unlinked_count;
+    tide__count_mapped(tree, mapping->start, mapping->last);
+    tide__retire(tree, unlinked, unlinked_count, NULL, 0);
+    return 0;
+}
