@@ -25,20 +25,29 @@ tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree)
 static tide__always_inline bool
 is_there(const struct tide_cursor *cursor)
 {
-    uint32_t live, bit = UINT32_C(1) << cursor->slot;
+    uint32_t live;
 
     if (tide__unlikely(cursor->severed != tide__severed_acquire(cursor->tree)))
         return false;
     live = tide__live_acquire(&tide__leaf_of(cursor->leaf)->live); /* [ACQ-LIVE]: see search.h */
-    return (live & (TIDE__DEAD | bit)) == bit;
+    return (live & (TIDE__DEAD | cursor->bit)) == cursor->bit;
+}
+
+/* Apart, so that a repeated hit has nothing to keep. */
+static tide__never_inline bool
+seek(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping)
+{
+    if (!cursor->tree->seek(cursor, address))
+        return false;
+    *mapping = cursor->mapping;
+    return true;
 }
 
 bool
 tide_cursor_lookup(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping)
 {
-    if ((address < cursor->mapping.start || address > cursor->mapping.last || !is_there(cursor)) &&
-        !cursor->tree->seek(cursor, address))
-        return false;
+    if (address < cursor->mapping.start || address > cursor->mapping.last || !is_there(cursor))
+        return seek(cursor, address, mapping);
     *mapping = cursor->mapping;
     return true;
 }

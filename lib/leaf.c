@@ -56,35 +56,23 @@ tide__leaf_sorted(tide__ref ref, uint32_t live, struct tide_mapping *mappings)
 bool
 tide__leaf_next(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping)
 {
-    bool found = false;
+    uint32_t slots = tide__leaf_overlaps(ref, live, address, UINT64_MAX);
 
-    for (uint32_t left = live; left != 0; left &= left - 1) {
-        struct tide_mapping slot;
-
-        tide__slot_get(ref, tide__lowest_bit(left), &slot);
-        if (slot.last >= address && (!found || slot.start < mapping->start)) {
-            *mapping = slot;
-            found = true;
-        }
-    }
-    return found;
+    if (slots == 0)
+        return false;
+    tide__slot_get(ref, tide__lowest_slot(ref, slots), mapping);
+    return true;
 }
 
 bool
 tide__leaf_prev(tide__ref ref, uint32_t live, uint64_t address, struct tide_mapping *mapping)
 {
-    bool found = false;
+    uint32_t slots = tide__leaf_overlaps(ref, live, 0, address);
 
-    for (uint32_t left = live; left != 0; left &= left - 1) {
-        struct tide_mapping slot;
-
-        tide__slot_get(ref, tide__lowest_bit(left), &slot);
-        if (slot.start <= address && (!found || slot.start > mapping->start)) {
-            *mapping = slot;
-            found = true;
-        }
-    }
-    return found;
+    if (slots == 0)
+        return false;
+    tide__slot_get(ref, tide__highest_slot(ref, slots), mapping);
+    return true;
 }
 
 /* ---------------------------------------------------------------------------------- building -- */

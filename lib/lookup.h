@@ -117,12 +117,7 @@ tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
         *mapping = found;
         return true;
     }
-    tide__slot_get(ref, tide__lowest_bit(hit), mapping);
-    for (hit &= hit - 1; hit != 0; hit &= hit - 1) {
-        tide__slot_get(ref, tide__lowest_bit(hit), &found);
-        if (found.start < mapping->start)
-            *mapping = found;
-    }
+    tide__slot_get(ref, tide__lowest_slot(ref, hit), mapping);
     return true;
 }
 
@@ -196,8 +191,8 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
             cursor->severed--; /* a count that will not come */
         }
     }
-    cursor->slot = tide__lowest_bit(hit);
-    tide__slot_get(ref, cursor->slot, &cursor->mapping);
+    cursor->bit = hit;
+    tide__slot_get(ref, tide__lowest_bit(hit), &cursor->mapping);
     return true;
 }
 

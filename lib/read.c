@@ -190,10 +190,10 @@ is_ahead(const struct tide_iterator *iterator, const struct tide_mapping *mappin
 static void
 read_leaf(struct tide_iterator *iterator)
 {
-    struct tide_mapping sorted[TIDE__COMPACT_SLOTS];
+    struct tide_mapping *sorted = iterator->leaf;
     struct owner owner =
         find_owner(iterator->tree, iterator->down ? iterator->last : iterator->start);
-    unsigned count = tide__leaf_sorted(owner.leaf, owner.live, sorted);
+    unsigned count = tide__leaf_sorted(owner.leaf, owner.live, sorted), low = 0, high = count;
 
     /* Between the descent and the load of the mask the leaf may have been given the addresses of a
      * neighbour that became empty, and more be mapped there: it owns what its mappings reach. */
@@ -201,14 +201,13 @@ read_leaf(struct tide_iterator *iterator)
         owner.start = sorted[0].start;
     if (count > 0 && sorted[count - 1].last > owner.last)
         owner.last = sorted[count - 1].last;
-    iterator->next = iterator->count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct tide_mapping *mapping = &sorted[iterator->down ? count - 1 - i : i];
-
-        if (is_ahead(iterator, mapping))
-            iterator->leaf[iterator->count++] = *mapping;
-    }
+    while (low < high && !is_ahead(iterator, &sorted[low]))
+        low++;
+    while (low < high && !is_ahead(iterator, &sorted[high - 1]))
+        high--;
     iterator->begun = true;
+    iterator->next = iterator->down ? high : low;
+    iterator->count = iterator->down ? low : high;
     if (iterator->down) {
         iterator->done = owner.start <= iterator->start;
         iterator->last = owner.start - 1;
@@ -221,11 +220,12 @@ read_leaf(struct tide_iterator *iterator)
 bool
 tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping)
 {
+    /* next goes up to count, or down to it. */
     while (iterator->next == iterator->count) {
         if (iterator->done)
             return false;
         read_leaf(iterator);
     }
-    *mapping = iterator->leaf[iterator->next++];
+    *mapping = iterator->leaf[iterator->down ? --iterator->next : iterator->next++];
     return true;
 }

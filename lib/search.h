@@ -348,6 +348,41 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
     return tide__compact_match(leaf, (uint32_t)low, (uint32_t)high) & live;
 }
 
+/* Which of these slots, at least one, starts lowest, or highest with flip all ones. Numbers of granules
+ * are in the order of addresses. */
+static tide__always_inline unsigned
+tide__extreme_slot(tide__ref ref, uint32_t slots, uint64_t flip)
+{
+    bool compact = tide__kind_of(ref) == TIDE__COMPACT;
+    unsigned extreme = tide__lowest_bit(slots);
+    uint64_t least = UINT64_MAX;
+
+    if ((slots & (slots - 1)) == 0)
+        return extreme;
+    for (; slots != 0; slots &= slots - 1) {
+        unsigned slot = tide__lowest_bit(slots);
+        uint64_t start =
+            flip ^ (compact ? tide__u32_load_relaxed(&tide__compact_of(ref)->start[slot])
+                            : tide__plain_of(ref)->start[slot]);
+
+        extreme = start < least ? slot : extreme;
+        least = start < least ? start : least;
+    }
+    return extreme;
+}
+
+static tide__always_inline unsigned
+tide__lowest_slot(tide__ref ref, uint32_t slots)
+{
+    return tide__extreme_slot(ref, slots, 0);
+}
+
+static tide__always_inline unsigned
+tide__highest_slot(tide__ref ref, uint32_t slots)
+{
+    return tide__extreme_slot(ref, slots, UINT64_MAX);
+}
+
 /* From an inner node to the child that owns address; granule is its number in its own frame. In a
  * node of another frame the number leads astray, to any child: nothing is mapped there that has the
  * address (I8), and every leaf can tell. */

@@ -410,7 +410,8 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
 {
     struct tide__site *site = &tree->site;
     struct tide_mapping mapping = { 0 };
-    struct tide_unmap_result sum = { 0 };
+    uint64_t mappings = 0;
+    struct tide_bytes bytes = { 0 };
     uint32_t left;
 
     tree->survey(tree, start, last, site);
@@ -423,16 +424,18 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
         tide__slot_get(site->leaf, tide__lowest_bit(gone), &mapping);
         if (mapping.start < start || mapping.last > last)
             return false;
-        sum.mappings++;
-        tide__bytes_add(&sum.bytes, mapping.start, mapping.last);
+        mappings++;
+        tide__bytes_add(&bytes, mapping.start, mapping.last);
     }
     if (policy == TIDE_UNMAP_EXACT && (mapping.start != start || mapping.last != last))
         return false;
     tide__publish_live(tide__leaf_of(site->leaf), left);
     tree->empty += left == 0 && site->parent != 0;
-    tree->mappings -= sum.mappings;
-    tide__bytes_subtract(&tree->bytes, &sum.bytes);
-    *result = sum;
+    tree->mappings -= mappings;
+    tide__bytes_subtract(&tree->bytes, &bytes);
+    result->mappings = mappings;
+    result->bytes.low = bytes.low;
+    result->bytes.high = bytes.high;
     return true;
 }
 
@@ -503,22 +506,23 @@ static tide__always_inline int
 unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
       tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
 {
-    struct tide_unmap_result gone = { 0 };
+    struct tide_unmap_result unwanted;
     int error = 0;
 
+    if (result == NULL)
+        result = &unwanted;
+    *result = (struct tide_unmap_result){ 0 };
     if (tree->busy) {
         error = -EBUSY;
     } else if (!range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED) {
         error = -EINVAL;
     } else {
         begin(tree);
-        if (deferred || !unmap_in_place(tree, start, last, policy, &gone))
-            error = unmap_slowly(tree, start, last, policy, fn, arg, &gone, deferred);
+        if (deferred || !unmap_in_place(tree, start, last, policy, result))
+            error = unmap_slowly(tree, start, last, policy, fn, arg, result, deferred);
         else if (fn != NULL)
             tide__edit_tell(tree, tree->site.leaf, tree->site.overlaps, start, last, fn, arg);
     }
-    if (result != NULL)
-        *result = gone;
     return error;
 }
 

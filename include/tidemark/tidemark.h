@@ -303,7 +303,7 @@ bool tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping 
 struct tide_cursor {
     const struct tide *tree;
     uintptr_t leaf, severed;
-    uint32_t slot;
+    uint32_t bit;
     struct tide_mapping mapping;
 };
 
