@@ -92,18 +92,21 @@ class publishing_tree
 
 using iterations = benchmark::IterationCount;
 
-template <typename Peer, typename Layout>
+/* moved: to a target of its own each time, so that nothing is as it was before. */
+template <typename Peer, typename Layout, bool moved>
 void
 remap(benchmark::State &state, round_data &data)
 {
     Peer &peer = data.peer<Peer, Layout>();
     random_numbers random = data.random;
     const uint64_t count = data.count();
-    uint64_t failed = 0;
+    uint64_t failed = 0, target = 0;
 
     for ([[maybe_unused]] auto _ : state) {
         tide_mapping m = layout::mapping_of<Layout>(random.below(count).number);
 
+        if (moved)
+            m.target = ++target << 21;
         failed += peer.unmap(m.start, m.last) != 1;
         failed += !peer.map(m);
     }
@@ -274,7 +277,8 @@ template <typename Layout> class suite
 
         for_each_writable_peer([&](auto p) {
             using Peer = typename decltype(p)::type;
-            add<Peer>("remap", remap<Peer, Layout>);
+            add<Peer>("remap", remap<Peer, Layout, false>);
+            add<Peer>("remap_moved", remap<Peer, Layout, true>);
         });
         program_.run_group();
         if (count > program_.options().large) {

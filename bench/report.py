@@ -38,9 +38,12 @@ batched lookup / lookup of S+-tree | lookup_many\d+/tidemark | lookup_random/spl
     10k: -, 100k: 0.7, 1M: 0.6, 10M: 0.3
 lookup / maple tree | lookup_random/tidemark | lookup_random/maple | <= 0.25
 lookup / GTree | lookup_random/tidemark | lookup_random/gtree | <= 1k: 0.15, 100k: 0.08
-unmap+map / maple tree | remap/tidemark | remap/maple | <= 0.15, 1M: 0.25, 10M: -
+unmap+map / maple tree | remap/tidemark_rcu | remap/maple | <= 0.15, 1M: 0.25, 10M: -
 unmap+map / interval_tree | remap/tidemark | remap/interval_tree | <= 0.3
 unmap+map / absl::btree_map | remap/tidemark | remap/absl | <= 0.5
+the same, new target / maple tree | remap_moved/tidemark_rcu | remap_moved/maple | <= 0.15, 1M: 0.25, 10M: -
+the same, new target / interval_tree | remap_moved/tidemark | remap_moved/interval_tree | <= 0.3
+the same, new target / absl::btree_map | remap_moved/tidemark | remap_moved/absl | <= 0.5
 recorded trace / fastest peer | trace/tidemark | trace/* | <= 0.5
 recorded trace / GTree | trace/tidemark | trace/gtree | <= 0.3
 repeated hit by cursor / lookup | lookup_cursor_repeated/tidemark | lookup_random/tidemark | <= 1k: 0.5, 10k: -
