@@ -19,7 +19,7 @@ enum tide__edit_kind {
  * fewer mappings a node than TIDE__SPARSE: else mappings that come and go would have leaves merged and
  * split all the time. */
 #define TIDE__FEW    (TIDE__COMPACT_SLOTS / 8 > 0 ? TIDE__COMPACT_SLOTS / 8 : 1)
-#define TIDE__SPARSE (TIDE__COMPACT_SLOTS / 4 > 2 ? TIDE__COMPACT_SLOTS / 4 : 2)
+#define TIDE__SPARSE 2
 
 static inline bool
 tide__is_sparse(const struct tide *tree)

@@ -92,8 +92,9 @@ tide__owned_last(tide__ref ref, size_t rank, uint64_t parent_last)
     return rank + 1 < tide__inner_of(ref)->count ? separator : parent_last;
 }
 
-static tide__always_inline bool
-tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
+/* Whichever kinds the nodes are, and where the range goes on beyond the first leaf. */
+static tide__never_inline bool
+tide__first_overlap_far(const struct tide *tree, uint64_t start, uint64_t last,
                         struct tide_mapping *mapping)
 {
     tide__ref ref = tide__enter(tree);
@@ -119,6 +120,42 @@ tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
     }
     tide__slot_get(ref, tide__lowest_slot(ref, hit), mapping);
     return true;
+}
+
+/* Down as a lookup goes. Where that leads to a compact leaf of the frame of start, it leads to the owner of
+ * start: below a narrow node of another frame there is none of this (I8). */
+static tide__always_inline bool
+tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
+                        struct tide_mapping *mapping)
+{
+    tide__ref ref = tide__enter(tree), parent = 0;
+    uint32_t granule = tide__granule(start, tide__shift_of(tree)), hit;
+    const struct tide__compact *leaf;
+    uint64_t high;
+    size_t rank = 0;
+
+    for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(ref); level++) {
+        parent = ref;
+        rank = tide__step_rank(ref, start, granule);
+        ref = tide__child_acquire(tide__inner_of(ref), rank); /* [ACQ-CHILD]: see search.h */
+        tide__prefetch_answer(ref);
+    }
+    leaf = tide__compact_of(ref);
+    if (tide__unlikely(tide__kind_of(ref) != TIDE__COMPACT ||
+                       !tide__is_in_frame(start, leaf->base, leaf->shift)))
+        return tide__first_overlap_far(tree, start, last, mapping);
+    high = (last - leaf->base) >> leaf->shift;
+    hit = tide__live_acquire(&leaf->live); /* [ACQ-LIVE]: see search.h */
+    hit &= tide__compact_match(leaf, granule,
+                               high < TIDE__FRAME_MASK ? (uint32_t)high : TIDE__FRAME_MASK);
+    if (hit != 0) {
+        tide__compact_get(leaf, tide__lowest_slot(ref, hit), mapping);
+        return true;
+    }
+    if (parent == 0 ||
+        (rank + 1 < tide__inner_of(parent)->count && last <= tide__separator(parent, rank)))
+        return false;
+    return tide__first_overlap_far(tree, start, last, mapping);
 }
 
 /* Down to the leaf that owns start. */

@@ -383,20 +383,24 @@ tide__highest_slot(tide__ref ref, uint32_t slots)
     return tide__extreme_slot(ref, slots, UINT64_MAX);
 }
 
-/* From an inner node to the child that owns address; granule is its number in its own frame. In a
- * node of another frame the number leads astray, to any child: nothing is mapped there that has the
- * address (I8), and every leaf can tell. */
+/* Which child of an inner node owns address; granule is its number in its own frame. In a node of another
+ * frame the number leads astray, to any child: nothing is mapped there that has the address (I8), and
+ * every leaf can tell. */
+static tide__always_inline size_t
+tide__step_rank(tide__ref ref, uint64_t address, uint32_t granule)
+{
+    return tide__likely(tide__kind_of(ref) == TIDE__NARROW)
+               ? tide__rank_narrow(tide__narrow_of(ref), granule)
+               : tide__rank_wide(tide__wide_of(ref), address);
+}
+
+/* To that child. */
 static tide__always_inline tide__ref
 tide__step(tide__ref ref, uint64_t address, uint32_t granule)
 {
     /* [ACQ-CHILD] acquire: the child is read as it was built before it was linked. Pairs with
        PUB-CHILD in publish.h. Without it: a node just linked is read before it is filled. */
-    if (tide__likely(tide__kind_of(ref) == TIDE__NARROW)) {
-        const struct tide__inner *node = tide__narrow_of(ref);
-
-        return tide__child_acquire(node, tide__rank_narrow(node, granule));
-    }
-    return tide__child_acquire(tide__wide_of(ref), tide__rank_wide(tide__wide_of(ref), address));
+    return tide__child_acquire(tide__inner_of(ref), tide__step_rank(ref, address, granule));
 }
 
 #endif

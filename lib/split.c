@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The commonest rebuild, done without one: a compact leaf has all slots live, a mapping is to go there,
- * and its parent, a narrow node, has room for one more child. The leaf's slots are dealt out to two new
+ * and its parent has room for one more child. The leaf's slots are dealt out to two new
  * leaves as they are; or, in the midst of a run of mappings that come in order, the leaf stays, and the
  * new mapping begins a leaf of its own. Either way there is a new parent, and publishing it is the one
  * store that readers see.
@@ -32,13 +32,11 @@ struct split {
 static bool
 is_possible(const struct split *split)
 {
-    tide__ref leaf = split->path.leaf, parent;
+    tide__ref leaf = split->path.leaf;
 
-    if (split->tree->height == 0 || tide__kind_of(leaf) != TIDE__COMPACT ||
-        !tide__leaf_is_full(leaf, tide__live(leaf)))
-        return false;
-    parent = split->path.level[1].ref;
-    return tide__kind_of(parent) == TIDE__NARROW && tide__inner_of(parent)->count < TIDE__FANOUT;
+    return split->tree->height > 0 && tide__kind_of(leaf) == TIDE__COMPACT &&
+           tide__leaf_is_full(leaf, tide__live(leaf)) &&
+           tide__inner_of(split->path.level[1].ref)->count < TIDE__FANOUT;
 }
 
 static uint32_t
@@ -144,18 +142,24 @@ build_parent(const struct split *split, tide__ref left, tide__ref right)
     const struct tide__inner *from = tide__inner_of(step->ref);
     struct tide__inner *to = &split->node[2]->inner;
     unsigned index = step->index;
+    size_t after = TIDE__FANOUT - 1 - index;
+    uint32_t separator = split->stays == RIGHT ? last_of(split, split->at[split->share - 1])
+                                               : start_of(split, split->at[split->share]) - 1;
 
     memcpy((void *)to, (const void *)from, sizeof(*to));
-    memmove(&to->narrow[index + 1], &from->narrow[index],
-            (TIDE__FANOUT - 1 - index) * sizeof(to->narrow[0]));
-    to->narrow[index] = split->stays == RIGHT ? last_of(split, split->at[split->share - 1])
-                                              : start_of(split, split->at[split->share]) - 1;
+    if (tide__kind_of(step->ref) == TIDE__NARROW) {
+        memmove(&to->narrow[index + 1], &from->narrow[index], after * sizeof(to->narrow[0]));
+        to->narrow[index] = separator;
+    } else {
+        memmove(&to->wide[index + 1], &from->wide[index], after * sizeof(to->wide[0]));
+        to->wide[index] = split->leaf->base + (((uint64_t)separator + 1) << split->leaf->shift) - 1;
+    }
     memmove((void *)&to->child[index + 1], (const void *)&from->child[index],
-            (TIDE__FANOUT - 1 - index) * sizeof(to->child[0]));
+            after * sizeof(to->child[0]));
     tide__ref_store_relaxed(&to->child[index], left);
     tide__ref_store_relaxed(&to->child[index + 1], right);
     to->count++;
-    return (tide__ref)to | TIDE__NARROW;
+    return (tide__ref)to | tide__kind_of(step->ref);
 }
 
 static void
