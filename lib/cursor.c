@@ -6,10 +6,10 @@
  * subtrees, whose leaves are not visited: odd while one is being unlinked, when a way down may still
  * lead into it and is not remembered.
  *
- * Why an answer from the leaf is right: the mask was loaded without the bit, so at that value it was
- * in the tree, or under a subtree severed later, which the count loaded after the mask excludes. The
- * moment of the mask is the moment of the answer. A thread that has seen the replacement of the leaf
- * has seen the store before it, and loads the bit or the new count.
+ * Why an answer from the leaf is right: the count was that of the way down, so the leaf was in the tree
+ * then, or had been unlinked by itself; the mask, loaded afterwards without the bit, says that it had not.
+ * A subtree that goes in between leaves the leaf as it was when it went. A thread that has seen the
+ * replacement of the leaf has seen the store before it, and loads the bit or the new count.
  */
 #include "search.h"
 #include "tree.h"

@@ -26,7 +26,8 @@
  *       highest number. They never change while the node can be reached.
  *   I3  A live slot lies wholly inside the addresses that its leaf owns: no mapping straddles a
  *       separator. Live slots do not overlap, and start <= last.
- *   I4  A slot is written at most once in the life of its leaf, before the store that makes it live.
+ *   I4  A slot is written at most once in the life of its leaf, before the store that makes it live,
+ *       if there is an RCU; and never while it is live.
  *       Live slots are a subset of the used ones.
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
