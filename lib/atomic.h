@@ -13,6 +13,7 @@
  * readers are lock-free on 32-bit machines too. */
 typedef _Atomic(uintptr_t) tide__atomic_ref;
 typedef _Atomic(uint32_t) tide__atomic_u32;
+typedef _Atomic(uint16_t) tide__atomic_u16; /* never one that publishes */
 
 /* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
  * and who sees them are listed in docs/memory-model.md. */
@@ -87,6 +88,18 @@ static inline uint32_t
 tide__u32_load_relaxed(const tide__atomic_u32 *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline uint16_t
+tide__u16_load_relaxed(const tide__atomic_u16 *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void
+tide__u16_store_relaxed(tide__atomic_u16 *word, uint16_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
 static inline void

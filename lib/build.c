@@ -141,7 +141,7 @@ build_inner(union tide__node *node, const struct tide__unit *children, size_t co
             inner->narrow[i] = i + 1 < count ? tide__granule(children[i].last, shift) : UINT32_MAX;
         return (tide__ref)node | TIDE__NARROW;
     }
-    for (size_t i = 0; i < TIDE__FANOUT; i++)
+    for (size_t i = 0; i + 1 < TIDE__FANOUT; i++)
         inner->wide[i] = i + 1 < count ? children[i].last : UINT64_MAX;
     return (tide__ref)node | TIDE__WIDE;
 }

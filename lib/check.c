@@ -50,7 +50,8 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
     struct tide_mapping sorted[TIDE__COMPACT_SLOTS];
     unsigned count;
 
-    if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__PLAIN)
+    if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__GRANULAR &&
+        tide__kind_of(ref) != TIDE__PLAIN)
         return fail(check, "I1: a leaf of no known kind");
     if ((tide__u32_load_relaxed(&leaf->live) & TIDE__DEAD) != 0)
         return fail(check, "I4: a leaf of the tree is marked as unlinked");
@@ -60,7 +61,7 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
     if (check->empty > TIDE__EMPTY_MOST)
         return fail(check, "I1: too many empty leaves");
     if (leaf->shift != check->tree->shift &&
-        (tide__kind_of(ref) == TIDE__COMPACT || leaf->shift != TIDE__NO_FRAME))
+        (tide__kind_of(ref) != TIDE__PLAIN || leaf->shift != TIDE__NO_FRAME))
         return fail(check, "I8: a leaf with a granule of its own");
     count = tide__leaf_sorted(ref, live, sorted);
     for (unsigned i = 0; i < count; i++) {

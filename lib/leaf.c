@@ -11,15 +11,16 @@
 /* Each slot's place is the number of live ones that start below it: sixteen times sixteen comparisons,
  * which compilers make vectors of, cost less than a sort's branches that can't be foreseen. */
 static unsigned
-compact_sorted(const struct tide__compact *leaf, uint32_t live, struct tide_mapping *mappings)
+sorted_by_granules(tide__ref ref, uint32_t live, struct tide_mapping *mappings)
 {
+    const tide__atomic_u32 *starts = tide__starts_of(ref);
     uint32_t key[TIDE__COMPACT_SLOTS], place[TIDE__COMPACT_SLOTS];
     unsigned count = tide__count_bits(live);
 
     for (unsigned i = 0; i < TIDE__COMPACT_SLOTS; i++) {
         uint32_t dead = (live >> i & 1) - 1; /* above all others: counts for none */
 
-        key[i] = tide__u32_load_relaxed(&leaf->start[i]) | dead;
+        key[i] = tide__u32_load_relaxed(&starts[i]) | dead;
         place[i] = 0;
     }
     for (unsigned j = 0; j < TIDE__COMPACT_SLOTS; j++)
@@ -28,7 +29,7 @@ compact_sorted(const struct tide__compact *leaf, uint32_t live, struct tide_mapp
     for (uint32_t left = live; left != 0; left &= left - 1) {
         unsigned slot = tide__lowest_bit(left);
 
-        tide__compact_get(leaf, slot, &mappings[place[slot]]);
+        tide__slot_get(ref, slot, &mappings[place[slot]]);
     }
     return count;
 }
@@ -38,8 +39,8 @@ tide__leaf_sorted(tide__ref ref, uint32_t live, struct tide_mapping *mappings)
 {
     unsigned count = 0;
 
-    if (tide__kind_of(ref) == TIDE__COMPACT)
-        return compact_sorted(tide__compact_of(ref), live, mappings);
+    if (tide__kind_of(ref) != TIDE__PLAIN)
+        return sorted_by_granules(ref, live, mappings);
 
     for (uint32_t left = live; left != 0; left &= left - 1) {
         struct tide_mapping mapping;
@@ -85,27 +86,35 @@ is_one_frame(const struct tide_mapping *mappings, size_t count, unsigned shift)
                              shift);
 }
 
-static bool
-are_compact(const struct tide_mapping *mappings, size_t count, unsigned shift)
+/* The leaf for so many mappings; a plain one only if it has the slots. */
+static enum tide__kind
+kind_for(const struct tide_mapping *mappings, size_t count, unsigned shift)
 {
-    for (size_t i = 0; i < count; i++)
+    bool compact = count <= TIDE__COMPACT_SLOTS;
+
+    if (!is_one_frame(mappings, count, shift))
+        return TIDE__PLAIN;
+    for (size_t i = 0; i < count; i++) {
         if (!tide__is_on_granule(mappings[i].start, mappings[i].last, shift))
-            return false;
-    return count <= TIDE__COMPACT_SLOTS && is_one_frame(mappings, count, shift);
+            return TIDE__PLAIN;
+        compact &= tide__is_compact(&mappings[i], shift);
+    }
+    if (compact)
+        return TIDE__COMPACT;
+    return count <= TIDE__GRANULAR_SLOTS ? TIDE__GRANULAR : TIDE__PLAIN;
 }
 
 bool
 tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigned shift)
 {
-    return count <= TIDE__PLAIN_SLOTS || are_compact(mappings, count, shift);
+    return count <= TIDE__PLAIN_SLOTS || kind_for(mappings, count, shift) != TIDE__PLAIN;
 }
 
 tide__ref
 tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings, size_t count,
                  unsigned shift)
 {
-    bool compact = are_compact(mappings, count, shift);
-    tide__ref ref = (tide__ref)node | (compact ? TIDE__COMPACT : TIDE__PLAIN);
+    tide__ref ref = (tide__ref)node | kind_for(mappings, count, shift);
 
     node->leaf.base = tide__frame_base(mappings[0].start, shift);
     node->leaf.shift =

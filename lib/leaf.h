@@ -30,6 +30,14 @@ tide__leaf_is_full(tide__ref ref, uint32_t slots)
     return slots == (UINT32_C(1) << tide__slots_of(ref)) - 1;
 }
 
+/* Whether a mapping on the granule can be in a compact leaf, given the frame. */
+static inline bool
+tide__is_compact(const struct tide_mapping *mapping, unsigned shift)
+{
+    return (mapping->last - mapping->start) >> shift <= TIDE__EXTENT_MOST &&
+           (mapping->flags & TIDE_FLAGS_CALLER) == 0;
+}
+
 /* Whether a leaf can express a mapping. */
 static inline bool
 tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
@@ -38,10 +46,12 @@ tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
 
     if (leaf->shift == TIDE__NO_FRAME)
         return true;
-    return (tide__kind_of(ref) == TIDE__PLAIN ||
-            tide__is_on_granule(mapping->start, mapping->last, leaf->shift)) &&
-           tide__is_in_frame(mapping->start, leaf->base, leaf->shift) &&
-           tide__is_in_frame(mapping->last, leaf->base, leaf->shift);
+    if (!tide__is_in_frame(mapping->start, leaf->base, leaf->shift) ||
+        !tide__is_in_frame(mapping->last, leaf->base, leaf->shift))
+        return false;
+    return tide__kind_of(ref) == TIDE__PLAIN ||
+           (tide__is_on_granule(mapping->start, mapping->last, leaf->shift) &&
+            (tide__kind_of(ref) == TIDE__GRANULAR || tide__is_compact(mapping, leaf->shift)));
 }
 
 /* Write a slot, unseen by readers. */
@@ -49,17 +59,22 @@ static inline void
 tide__slot_set(tide__ref ref, unsigned slot, const struct tide_mapping *mapping)
 {
     union tide__node *node = tide__node_of(ref);
+    uint32_t start = tide__granule(mapping->start, node->leaf.shift & 63);
+    uint32_t last = tide__granule(mapping->last, node->leaf.shift & 63);
 
     node->leaf.newest = (uint8_t)slot;
     node->leaf.used |= (uint16_t)(1u << slot);
     if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT)) {
-        struct tide__compact *leaf = &node->compact;
-
-        tide__u32_store_relaxed(&leaf->start[slot], tide__granule(mapping->start, leaf->shift));
-        tide__u32_store_relaxed(&leaf->last[slot], tide__granule(mapping->last, leaf->shift));
-        leaf->target[slot] = mapping->target;
-        leaf->access[slot] = (uint8_t)mapping->flags;
-        leaf->caller[slot] = (uint16_t)(mapping->flags >> 16);
+        tide__u32_store_relaxed(&node->compact.start[slot], start);
+        tide__u16_store_relaxed(&node->compact.extent[slot], (uint16_t)(last - start));
+        node->compact.target[slot] = mapping->target;
+        node->compact.access[slot] = (uint8_t)mapping->flags;
+    } else if (tide__kind_of(ref) == TIDE__GRANULAR) {
+        tide__u32_store_relaxed(&node->granular.start[slot], start);
+        tide__u32_store_relaxed(&node->granular.last[slot], last);
+        node->granular.target[slot] = mapping->target;
+        node->granular.access[slot] = (uint8_t)mapping->flags;
+        node->granular.caller[slot] = (uint16_t)(mapping->flags >> 16);
     } else {
         node->plain.start[slot] = mapping->start;
         node->plain.last[slot] = mapping->last;

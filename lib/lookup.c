@@ -4,7 +4,7 @@
  */
 #include "lookup.h"
 
-const union tide__node tide__empty = { .compact = { .used = TIDE__USED_UP } };
+const union tide__node tide__empty = { .leaf = { .used = TIDE__USED_UP } };
 
 TIDE__DEFINE_LOOKUP(portable)
 

@@ -2,7 +2,7 @@
 /*
  * The nodes of the tree: layouts, tagged references, accessors, and the invariants.
  *
- * A node is 320 bytes, five cache lines, whichever of the four kinds it is. A reference is the
+ * A node is 256 bytes, four cache lines, whichever of the five kinds it is. A reference is the
  * address of a node with its kind in the low bits, so that a reader knows the kind before it has
  * the node.
  *
@@ -13,7 +13,9 @@
  *
  *   narrow    16 children and the 15 separators between them, in granules of one frame
  *   wide      the same with 64-bit separators
- *   compact   a leaf of 16 slots; bounds in granules of one frame
+ *   compact   a leaf of 16 slots in granules of one frame, of at most 2^16 granules each, without
+ *             flags of the caller's
+ *   granular  a leaf of 12 slots; bounds in granules of one frame
  *   plain     a leaf of 8 slots with 64-bit bounds
  *
  * Child i owns the addresses above separator i-1 up to separator i, inclusive; the outermost bounds
@@ -49,19 +51,23 @@
 
 /* The tiny-node build reaches three levels within twenty operations. */
 #ifdef TIDE_TINY
-#define TIDE__FANOUT        3
-#define TIDE__COMPACT_SLOTS 4
-#define TIDE__PLAIN_SLOTS   3
-#define TIDE__MAX_HEIGHT    64
-#define TIDE__FRAME_BITS    5
-#define TIDE__SHIFT_LEAST   1
+#define TIDE__FANOUT         3
+#define TIDE__COMPACT_SLOTS  4
+#define TIDE__GRANULAR_SLOTS 4
+#define TIDE__PLAIN_SLOTS    3
+#define TIDE__EXTENT_MOST    3
+#define TIDE__MAX_HEIGHT     64
+#define TIDE__FRAME_BITS     5
+#define TIDE__SHIFT_LEAST    1
 #else
-#define TIDE__FANOUT        16
-#define TIDE__COMPACT_SLOTS 16
-#define TIDE__PLAIN_SLOTS   8
-#define TIDE__MAX_HEIGHT    28
-#define TIDE__FRAME_BITS    32
-#define TIDE__SHIFT_LEAST   12
+#define TIDE__FANOUT         16
+#define TIDE__COMPACT_SLOTS  16
+#define TIDE__GRANULAR_SLOTS 12
+#define TIDE__PLAIN_SLOTS    8
+#define TIDE__EXTENT_MOST    0xffff
+#define TIDE__MAX_HEIGHT     28
+#define TIDE__FRAME_BITS     32
+#define TIDE__SHIFT_LEAST    12
 #endif
 /* A split leaves room for five children or more, so a level more takes five times as many
  * operations as the level before: 5^28 is beyond 2^64. docs/design.md has the argument. */
@@ -81,12 +87,13 @@ enum tide__kind {
     TIDE__COMPACT = 1,
     TIDE__PLAIN = 2,
     TIDE__WIDE = 3,
-    TIDE__KIND_MASK = 3,
+    TIDE__GRANULAR = 4,
+    TIDE__KIND_MASK = 7,
 };
 
 typedef uintptr_t tide__ref;
 
-/* These fields are common to both leaves. newest and used are the writer's alone. */
+/* These fields are common to all leaves. newest and used are the writer's alone. */
 struct tide__leaf {
     uint64_t base;         /* where the frame begins */
     tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
@@ -105,66 +112,64 @@ struct tide__leaf {
 #define TIDE__NO_FRAME 0xff
 
 struct tide__compact {
-    uint64_t base;
-    tide__atomic_u32 live;
-    uint8_t shift;
-    uint8_t newest;
-    uint16_t used;
-    uint8_t access[TIDE__COMPACT_SLOTS];         /* flags 0-3 */
-    uint16_t caller[TIDE__COMPACT_SLOTS];        /* flags 16-31 */
-    tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* line 1; in granules */
-    tide__atomic_u32 last[TIDE__COMPACT_SLOTS];  /* line 2; inclusive */
-    uint64_t target[TIDE__COMPACT_SLOTS];        /* lines 3 and 4 */
+    struct tide__leaf leaf;
+    tide__atomic_u16 extent[TIDE__COMPACT_SLOTS]; /* last - start, in granules */
+    uint8_t access[TIDE__COMPACT_SLOTS];          /* flags 0-3 */
+    _Alignas(TIDE__LINE) tide__atomic_u32 start[TIDE__COMPACT_SLOTS]; /* line 1; in granules */
+    uint64_t target[TIDE__COMPACT_SLOTS];                             /* lines 2 and 3 */
+};
+
+struct tide__granular {
+    struct tide__leaf leaf;
+    uint8_t access[TIDE__GRANULAR_SLOTS];  /* flags 0-3 */
+    uint16_t caller[TIDE__GRANULAR_SLOTS]; /* flags 16-31 */
+    _Alignas(TIDE__LINE) tide__atomic_u32 start[TIDE__GRANULAR_SLOTS];
+    tide__atomic_u32 last[TIDE__GRANULAR_SLOTS]; /* inclusive */
+    uint64_t target[TIDE__GRANULAR_SLOTS];
 };
 
 struct tide__plain {
-    uint64_t base;
-    tide__atomic_u32 live;
-    uint8_t shift; /* or TIDE__NO_FRAME */
-    uint8_t newest;
-    uint16_t used;
+    struct tide__leaf leaf; /* shift: or TIDE__NO_FRAME */
     uint32_t flags[TIDE__PLAIN_SLOTS];
     _Alignas(TIDE__LINE) uint64_t start[TIDE__PLAIN_SLOTS];
     uint64_t last[TIDE__PLAIN_SLOTS];
     uint64_t target[TIDE__PLAIN_SLOTS];
 };
 
+/* One separator less than children: in the place of one more, what a lookup does not need. */
 struct tide__inner {
     union {
-        uint64_t wide[TIDE__FANOUT];   /* lines 0 and 1; the last separator is never used */
-        uint32_t narrow[TIDE__FANOUT]; /* line 0; as wide */
+        struct {
+            uint32_t narrow[TIDE__FANOUT]; /* line 0; the last is the highest number */
+            uint64_t base;                 /* as in a leaf */
+        };
+        uint64_t wide[TIDE__FANOUT - 1]; /* lines 0 and 1 */
     };
-    uint64_t base; /* of a narrow node, as in a leaf */
     uint8_t shift;
     uint8_t count;                                             /* children */
-    _Alignas(TIDE__LINE) tide__atomic_ref child[TIDE__FANOUT]; /* lines 3 and 4: the words that
+    _Alignas(TIDE__LINE) tide__atomic_ref child[TIDE__FANOUT]; /* lines 2 and 3: the words that
                                                                   PUB-CHILD stores */
 };
 
 union tide__node {
     struct tide__leaf leaf;
     struct tide__compact compact;
+    struct tide__granular granular;
     struct tide__plain plain;
     struct tide__inner inner;
 };
 
-static_assert(offsetof(struct tide__leaf, live) == offsetof(struct tide__compact, live) &&
-                  offsetof(struct tide__leaf, live) == offsetof(struct tide__plain, live) &&
-                  offsetof(struct tide__leaf, used) == offsetof(struct tide__compact, used) &&
-                  offsetof(struct tide__leaf, used) == offsetof(struct tide__plain, used),
-              "both kinds of leaf begin alike");
-static_assert(offsetof(struct tide__compact, last) ==
-                  offsetof(struct tide__compact, start) +
-                      TIDE__COMPACT_SLOTS * sizeof(tide__atomic_u32),
-              "lasts follow starts");
+static_assert(offsetof(struct tide__compact, start) == offsetof(struct tide__granular, start),
+              "the starts of both leaves in granules lie alike");
 #ifndef TIDE_TINY
 static_assert(offsetof(struct tide__inner, child) == offsetof(struct tide__compact, target),
               "what the second step of a lookup reads lies in the same lines of every node");
 static_assert(offsetof(struct tide__compact, start) == 64, "starts fill line 1");
-static_assert(offsetof(struct tide__compact, last) == 128, "lasts fill line 2");
-static_assert(sizeof(union tide__node) == 320, "a node is five cache lines");
+static_assert(offsetof(struct tide__compact, target) == 128, "targets fill lines 2 and 3");
+static_assert(sizeof(union tide__node) == 256, "a node is four cache lines");
 #endif
-static_assert(TIDE__COMPACT_SLOTS <= 16 && TIDE__PLAIN_SLOTS <= TIDE__COMPACT_SLOTS,
+static_assert(TIDE__COMPACT_SLOTS <= 16 && TIDE__PLAIN_SLOTS <= TIDE__COMPACT_SLOTS &&
+                  TIDE__GRANULAR_SLOTS <= TIDE__COMPACT_SLOTS,
               "tide_iterator holds a leaf");
 
 #define TIDE__NODE_SIZE ((sizeof(union tide__node) + TIDE__LINE - 1) / TIDE__LINE * TIDE__LINE)
@@ -222,6 +227,12 @@ tide__compact_of(tide__ref ref)
     return (struct tide__compact *)(ref - TIDE__COMPACT);
 }
 
+static inline struct tide__granular *
+tide__granular_of(tide__ref ref)
+{
+    return (struct tide__granular *)(ref - TIDE__GRANULAR);
+}
+
 static inline struct tide__plain *
 tide__plain_of(tide__ref ref)
 {
@@ -245,8 +256,8 @@ tide__is_inner(tide__ref ref)
 static tide__always_inline void
 tide__prefetch_answer(tide__ref ref)
 {
+    tide__prefetch((const char *)ref + 2 * TIDE__LINE);
     tide__prefetch((const char *)ref + 3 * TIDE__LINE);
-    tide__prefetch((const char *)ref + 4 * TIDE__LINE);
 }
 
 /* All lines of a node that a lookup may read. */
@@ -257,10 +268,8 @@ tide__prefetch_node(tide__ref ref)
 
     tide__prefetch(line);
     tide__prefetch_answer(ref);
-    if (tide__kind_of(ref) == TIDE__NARROW)
-        return;
-    tide__prefetch(line + TIDE__LINE);
-    tide__prefetch(line + 2 * TIDE__LINE);
+    if (tide__kind_of(ref) != TIDE__NARROW)
+        tide__prefetch(line + TIDE__LINE);
 }
 
 /* ------------------------------------------------------------------------------------ frames -- */
@@ -388,19 +397,37 @@ tide__child_at(tide__ref ref, unsigned index)
 static inline unsigned
 tide__slots_of(tide__ref ref)
 {
-    return tide__kind_of(ref) == TIDE__COMPACT ? TIDE__COMPACT_SLOTS : TIDE__PLAIN_SLOTS;
+    /* A byte for each kind: no branch. */
+    const uint64_t slots = (uint64_t)TIDE__COMPACT_SLOTS << 8 * TIDE__COMPACT |
+                           (uint64_t)TIDE__PLAIN_SLOTS << 8 * TIDE__PLAIN |
+                           (uint64_t)TIDE__GRANULAR_SLOTS << 8 * TIDE__GRANULAR;
+
+    return (unsigned)(slots >> 8 * tide__kind_of(ref)) & 0xff;
 }
 
 /* Read a slot that is live in a mask loaded with acquire, or that the caller wrote itself. */
 static inline void
-tide__compact_get(const struct tide__compact *leaf, size_t slot, struct tide_mapping *mapping)
+tide__compact_get(const struct tide__compact *node, size_t slot, struct tide_mapping *mapping)
 {
-    const tide__atomic_u32 *bounds = tide__opaque(leaf->start); /* and leaf->last after it */
-    uint64_t start = tide__u32_load_relaxed(bounds + slot);
-    uint64_t after = (uint64_t)tide__u32_load_relaxed(bounds + TIDE__COMPACT_SLOTS + slot) + 1;
+    const struct tide__compact *leaf = tide__opaque(node);
+    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
+    uint64_t granules = (uint64_t)tide__u16_load_relaxed(&leaf->extent[slot]) + 1;
 
-    mapping->start = leaf->base + (start << leaf->shift);
-    mapping->last = leaf->base + (after << leaf->shift) - 1; /* 2^64 - 1 at the very end */
+    mapping->start = leaf->leaf.base + (start << leaf->leaf.shift);
+    mapping->last = mapping->start + (granules << leaf->leaf.shift) - 1;
+    mapping->target = leaf->target[slot];
+    mapping->flags = leaf->access[slot];
+}
+
+static inline void
+tide__granular_get(const struct tide__granular *leaf, size_t slot, struct tide_mapping *mapping)
+{
+    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
+    uint64_t after = (uint64_t)tide__u32_load_relaxed(&leaf->last[slot]) + 1;
+
+    mapping->start = leaf->leaf.base + (start << leaf->leaf.shift);
+    mapping->last =
+        leaf->leaf.base + (after << leaf->leaf.shift) - 1; /* 2^64 - 1 at the very end */
     mapping->target = leaf->target[slot];
     mapping->flags = leaf->access[slot] | (uint32_t)leaf->caller[slot] << 16;
 }
@@ -417,10 +444,19 @@ tide__plain_get(const struct tide__plain *leaf, size_t slot, struct tide_mapping
 static inline void
 tide__slot_get(tide__ref ref, size_t slot, struct tide_mapping *mapping)
 {
-    if (tide__kind_of(ref) == TIDE__COMPACT)
+    if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT))
         tide__compact_get(tide__compact_of(ref), slot, mapping);
+    else if (tide__kind_of(ref) == TIDE__GRANULAR)
+        tide__granular_get(tide__granular_of(ref), slot, mapping);
     else
         tide__plain_get(tide__plain_of(ref), slot, mapping);
+}
+
+/* Of a leaf in granules, compact or granular. */
+static inline const tide__atomic_u32 *
+tide__starts_of(tide__ref ref)
+{
+    return tide__node_of(ref)->compact.start;
 }
 
 #endif

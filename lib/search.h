@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The two searches of a descent: which child owns an address, and which slots share an address with
- * a range (a lookup asks for a range of one). Each looks at the whole node, with no early exit and
+ * a range. Of a compact leaf a lookup asks which slots have one granule, and gets by with one comparison:
+ * how far the granule is into a slot, modulo 2^32, is at most the slot's extent. (From a slot that begins
+ * above the granule it is 2^32 less the distance, and no slot of a frame extends so far.) Each looks at the whole node, with no early exit and
  * no branch that depends on the data, because a mispredicted branch costs more than the
  * comparisons. A file that includes this is compiled for one instruction set; what is neither AVX2
  * nor AVX-512 is plain C, but for the match of a leaf, which GNU C can write with vectors of the
@@ -9,8 +11,8 @@
  *
  * The vector forms load slots that are not live, perhaps while the writer fills them, and discard
  * their lanes by the live mask; docs/memory-model.md says why that is sound on the machines that
- * have them. The scalar form of the compact leaf does the same with relaxed atomics: it is the one
- * that the standard's memory model covers, and TIDE_PORTABLE_SEARCH and ThreadSanitizer get it.
+ * have them. The scalar forms of leaves in granules do the same with relaxed atomics: they are what the
+ * standard's memory model covers, and TIDE_PORTABLE_SEARCH and ThreadSanitizer get them.
  */
 #ifndef TIDE_LIB_SEARCH_H
 #define TIDE_LIB_SEARCH_H
@@ -42,27 +44,56 @@ tide__rank_narrow(const struct tide__inner *node, uint32_t granule)
         _mm512_cmplt_epu32_mask(_mm512_load_si512(node->narrow), _mm512_set1_epi32((int)granule)));
 }
 
+/* The sixteenth word is none of the separators. */
 static tide__always_inline size_t
 tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     __m512i key = _mm512_set1_epi64((long long)address);
     __mmask16 low = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[0]), key);
-    __mmask16 high = _mm512_cmplt_epu64_mask(_mm512_load_si512(&node->wide[8]), key);
+    __mmask16 high = _mm512_mask_cmplt_epu64_mask(0x7f, _mm512_load_si512(&node->wide[0] + 8), key);
 
     return (size_t)_mm_popcnt_u64(_mm512_kunpackb(high, low));
+}
+
+static tide__always_inline __m512i
+tide__extents16(const struct tide__compact *leaf)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)leaf->extent));
+}
+
+static tide__always_inline uint32_t
+tide__compact_point(const struct tide__compact *leaf, uint32_t granule)
+{
+    __m512i into =
+        _mm512_sub_epi32(_mm512_set1_epi32((int)granule), _mm512_load_si512(leaf->start));
+
+    return _mm512_cmple_epu32_mask(into, tide__extents16(leaf));
+}
+
+static tide__always_inline uint32_t
+tide__match16(__m512i start, __m512i last, uint32_t low, uint32_t high)
+{
+    __mmask16 begun = _mm512_cmple_epu32_mask(start, _mm512_set1_epi32((int)high));
+    __mmask16 not_over = _mm512_cmpge_epu32_mask(last, _mm512_set1_epi32((int)low));
+
+    /* Hidden from the compiler, which would make one comparison wait for the other. */
+    __asm__("" : "+k"(begun));
+    return _kand_mask16(begun, not_over);
 }
 
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
-    __mmask16 begun =
-        _mm512_cmple_epu32_mask(_mm512_load_si512(leaf->start), _mm512_set1_epi32((int)high));
-    __mmask16 not_over =
-        _mm512_cmpge_epu32_mask(_mm512_load_si512(leaf->last), _mm512_set1_epi32((int)low));
+    __m512i start = _mm512_load_si512(leaf->start);
 
-    /* Hidden from the compiler, which would make one comparison wait for the other. */
-    __asm__("" : "+k"(begun));
-    return _kand_mask16(begun, not_over);
+    return tide__match16(start, _mm512_add_epi32(start, tide__extents16(leaf)), low, high);
+}
+
+/* Twelve words each, and four of what comes after them. */
+static tide__always_inline uint32_t
+tide__granular_match(const struct tide__granular *leaf, uint32_t low, uint32_t high)
+{
+    return tide__match16(_mm512_load_si512(leaf->start), _mm512_loadu_si512(leaf->last), low, high);
 }
 
 static tide__always_inline uint32_t
@@ -119,33 +150,84 @@ tide__count_below4(const uint64_t *words, __m256i flipped_key)
     return (size_t)__builtin_popcountll((uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(below)));
 }
 
+/* The sixteenth word is none of the separators. */
 static tide__always_inline size_t
 tide__rank_wide(const struct tide__inner *node, uint64_t address)
 {
     __m256i key = tide__flipped_key4(address);
+    __m256i most = _mm256_and_si256(_mm256_cmpgt_epi64(key, tide__flipped4(&node->wide[0] + 12)),
+                                    _mm256_set_epi64x(0, -1, -1, -1));
 
     return tide__count_below4(&node->wide[0], key) + tide__count_below4(&node->wide[4], key) +
-           tide__count_below4(&node->wide[8], key) + tide__count_below4(&node->wide[12], key);
+           tide__count_below4(&node->wide[8], key) +
+           (size_t)__builtin_popcountll((uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(most)));
 }
 
 static tide__always_inline uint32_t
-tide__match8(const tide__atomic_u32 *start, const tide__atomic_u32 *last, __m256i low, __m256i high)
+tide__mask8(__m256i words)
 {
-    __m256i starts = _mm256_loadu_si256((const __m256i *)(const void *)start);
-    __m256i lasts = _mm256_loadu_si256((const __m256i *)(const void *)last);
+    return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(words));
+}
+
+static tide__always_inline __m256i
+tide__load8(const void *words)
+{
+    return _mm256_loadu_si256((const __m256i *)words);
+}
+
+static tide__always_inline __m256i
+tide__extents8(const tide__atomic_u16 *extent)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)extent));
+}
+
+static tide__always_inline uint32_t
+tide__point8(const struct tide__compact *leaf, unsigned from, __m256i granule)
+{
+    __m256i into = _mm256_sub_epi32(granule, tide__load8(leaf->start + from));
+
+    return tide__mask8(
+        _mm256_cmpeq_epi32(_mm256_min_epu32(into, tide__extents8(leaf->extent + from)), into));
+}
+
+static tide__always_inline uint32_t
+tide__compact_point(const struct tide__compact *leaf, uint32_t granule)
+{
+    __m256i key = _mm256_set1_epi32((int)granule);
+
+    return tide__point8(leaf, 0, key) | tide__point8(leaf, 8, key) << 8;
+}
+
+static tide__always_inline uint32_t
+tide__match8(__m256i starts, __m256i lasts, __m256i low, __m256i high)
+{
     __m256i begun = _mm256_cmpeq_epi32(_mm256_max_epu32(starts, high), high);
     __m256i not_over = _mm256_cmpeq_epi32(_mm256_min_epu32(lasts, low), low);
 
-    return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(begun, not_over)));
+    return tide__mask8(_mm256_and_si256(begun, not_over));
 }
 
 static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
     __m256i lows = _mm256_set1_epi32((int)low), highs = _mm256_set1_epi32((int)high);
+    __m256i first = tide__load8(leaf->start), second = tide__load8(leaf->start + 8);
 
-    return tide__match8(leaf->start, leaf->last, lows, highs) |
-           tide__match8(leaf->start + 8, leaf->last + 8, lows, highs) << 8;
+    return tide__match8(first, _mm256_add_epi32(first, tide__extents8(leaf->extent)), lows, highs) |
+           tide__match8(second, _mm256_add_epi32(second, tide__extents8(leaf->extent + 8)), lows,
+                        highs)
+               << 8;
+}
+
+/* Twelve words each, and four of what comes after them. */
+static tide__always_inline uint32_t
+tide__granular_match(const struct tide__granular *leaf, uint32_t low, uint32_t high)
+{
+    __m256i lows = _mm256_set1_epi32((int)low), highs = _mm256_set1_epi32((int)high);
+
+    return tide__match8(tide__load8(leaf->start), tide__load8(leaf->last), lows, highs) |
+           tide__match8(tide__load8(leaf->start + 8), tide__load8(leaf->last + 8), lows, highs)
+               << 8;
 }
 
 static tide__always_inline uint32_t
@@ -199,7 +281,8 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
     separator += rank;
     rank += separator[0] < address;
     rank += separator[1] < address;
-    rank += separator[2] < address;
+    if (TIDE__FANOUT > 3)
+        rank += separator[2] < address;
     return rank;
 }
 
@@ -210,21 +293,76 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
 typedef uint32_t tide__four __attribute__((vector_size(16), may_alias));
 typedef uint64_t tide__two __attribute__((vector_size(16), may_alias));
 
+typedef int32_t tide__four_signed __attribute__((vector_size(16), may_alias));
+typedef uint16_t tide__four_short __attribute__((vector_size(8), may_alias));
+
+/* The four extents from a slot on. */
+static tide__always_inline tide__four
+tide__extents4(const struct tide__compact *leaf, unsigned from)
+{
+    return __builtin_convertvector(*(const tide__four_short *)(const void *)(leaf->extent + from),
+                                   tide__four);
+}
+
+static tide__always_inline uint32_t
+tide__any4(tide__four words)
+{
+    tide__two halves = (tide__two)words;
+    uint64_t both = halves[0] | halves[1];
+
+    return (uint32_t)(both | both >> 32);
+}
+
 /* What fails is collected rather than what matches: for lack of unsigned comparisons that include
  * equality SSE2 would invert every one. */
 static tide__always_inline uint32_t
+tide__compact_point(const struct tide__compact *leaf, uint32_t granule)
+{
+    const tide__four *start = (const tide__four *)(const void *)leaf->start;
+    uint32_t flip = UINT32_C(1) << 31,
+             flipped = granule ^ flip; /* signed comparisons are cheaper */
+    tide__four key = { flipped, flipped, flipped, flipped };
+    tide__four bits = { 1, 2, 4, 8 }, wrong = { 0, 0, 0, 0 };
+
+    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS / 4; i++) {
+        tide__four_signed into = (tide__four_signed)(key - start[i]);
+        tide__four_signed extent = (tide__four_signed)(tide__extents4(leaf, 4 * i) | flip);
+
+        wrong |= (tide__four)(into > extent) & bits;
+        bits <<= 4;
+    }
+    return ~tide__any4(wrong);
+}
+
+static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
+{
+    const tide__four *start = (const tide__four *)(const void *)leaf->start;
+    tide__four lows = { low, low, low, low }, highs = { high, high, high, high };
+    tide__four bits = { 1, 2, 4, 8 }, wrong = { 0, 0, 0, 0 };
+
+    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS / 4; i++) {
+        tide__four last = start[i] + tide__extents4(leaf, 4 * i);
+
+        wrong |= ((tide__four)(start[i] > highs) | (tide__four)(last < lows)) & bits;
+        bits <<= 4;
+    }
+    return ~tide__any4(wrong);
+}
+
+static tide__always_inline uint32_t
+tide__granular_match(const struct tide__granular *leaf, uint32_t low, uint32_t high)
 {
     const tide__four *start = (const tide__four *)(const void *)leaf->start;
     const tide__four *last = (const tide__four *)(const void *)leaf->last;
     tide__four lows = { low, low, low, low }, highs = { high, high, high, high };
     tide__four bits = { 1, 2, 4, 8 }, wrong = { 0, 0, 0, 0 };
 
-    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS / 4; i++) {
+    for (unsigned i = 0; i < TIDE__GRANULAR_SLOTS / 4; i++) {
         wrong |= ((tide__four)(start[i] > highs) | (tide__four)(last[i] < lows)) & bits;
         bits <<= 4;
     }
-    return TIDE__USED_UP ^ (wrong[0] | wrong[1] | wrong[2] | wrong[3]);
+    return ~tide__any4(wrong);
 }
 
 static tide__always_inline uint32_t
@@ -245,11 +383,39 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 #else
 
 static tide__always_inline uint32_t
+tide__compact_point(const struct tide__compact *leaf, uint32_t granule)
+{
+    uint32_t match = 0;
+
+    for (unsigned i = 0; i < TIDE__COMPACT_SLOTS; i++) {
+        uint32_t into = granule - tide__u32_load_relaxed(&leaf->start[i]);
+
+        match |= (uint32_t)(into <= tide__u16_load_relaxed(&leaf->extent[i])) << i;
+    }
+    return match;
+}
+
+static tide__always_inline uint32_t
 tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t high)
 {
     uint32_t match = 0;
 
     for (unsigned i = 0; i < TIDE__COMPACT_SLOTS; i++) {
+        uint32_t start = tide__u32_load_relaxed(&leaf->start[i]);
+        uint32_t last = start + tide__u16_load_relaxed(&leaf->extent[i]);
+        uint32_t begun = start <= high, not_over = last >= low;
+
+        match |= (begun & not_over) << i;
+    }
+    return match;
+}
+
+static tide__always_inline uint32_t
+tide__granular_match(const struct tide__granular *leaf, uint32_t low, uint32_t high)
+{
+    uint32_t match = 0;
+
+    for (unsigned i = 0; i < TIDE__GRANULAR_SLOTS; i++) {
         uint32_t begun = tide__u32_load_relaxed(&leaf->start[i]) <= high;
         uint32_t not_over = tide__u32_load_relaxed(&leaf->last[i]) >= low;
 
@@ -298,24 +464,30 @@ tide__compact_lookup(const struct tide__compact *leaf, uint64_t address, uint32_
 {
     /* [ACQ-LIVE] acquire: the slots of the mask are read as they were written before it.
        Pairs with PUB-LIVE in publish.h. Without it: a slot just made live is read half filled. */
-    uint32_t live = tide__live_acquire(&leaf->live);
-    uint32_t hit = tide__compact_match(leaf, granule, granule) & live;
+    uint32_t live = tide__live_acquire(&leaf->leaf.live);
+    uint32_t hit = tide__compact_point(leaf, granule) & live & TIDE__USED_UP;
 
-    if (hit == 0 || tide__unlikely(!tide__is_in_frame(address, leaf->base, leaf->shift)))
+    if (hit == 0 || tide__unlikely(!tide__is_in_frame(address, leaf->leaf.base, leaf->leaf.shift)))
         return false;
     tide__compact_get(leaf, tide__lowest_bit(hit), mapping);
     return true;
 }
 
-static tide__always_inline bool
-tide__plain_lookup(const struct tide__plain *leaf, uint64_t address, struct tide_mapping *mapping)
+static tide__never_inline bool
+tide__other_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tide_mapping *mapping)
 {
-    uint32_t live = tide__live_acquire(&leaf->live); /* [ACQ-LIVE] as above */
-    uint32_t hit = tide__plain_match(leaf, live & TIDE__LIVE_SLOTS, address, address);
+    const struct tide__leaf *leaf = tide__leaf_of(ref);
+    uint32_t hit = tide__live_acquire(&leaf->live) & TIDE__LIVE_SLOTS; /* [ACQ-LIVE] as above */
 
+    if (tide__kind_of(ref) == TIDE__PLAIN)
+        hit = tide__plain_match(tide__plain_of(ref), hit, address, address);
+    else if (tide__is_in_frame(address, leaf->base, leaf->shift))
+        hit &= tide__granular_match(tide__granular_of(ref), granule, granule);
+    else
+        hit = 0;
     if (hit == 0)
         return false;
-    tide__plain_get(leaf, tide__lowest_bit(hit), mapping);
+    tide__slot_get(ref, tide__lowest_bit(hit), mapping);
     return true;
 }
 
@@ -325,17 +497,17 @@ tide__leaf_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tide
 {
     if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT))
         return tide__compact_lookup(tide__compact_of(ref), address, granule, mapping);
-    return tide__plain_lookup(tide__plain_of(ref), address, mapping);
+    return tide__other_lookup(ref, address, granule, mapping);
 }
 
 /* The live slots that share an address with start..last. */
 static tide__always_inline uint32_t
 tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
 {
-    const struct tide__compact *leaf = tide__compact_of(ref);
+    const struct tide__leaf *leaf = tide__leaf_of(ref);
     uint64_t low, high;
 
-    if (tide__unlikely(tide__kind_of(ref) != TIDE__COMPACT))
+    if (tide__unlikely(tide__kind_of(ref) == TIDE__PLAIN))
         return tide__plain_match(tide__plain_of(ref), live, start, last);
     if (last < leaf->base)
         return 0;
@@ -345,7 +517,10 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
         return 0;
     if (high > TIDE__FRAME_MASK)
         high = TIDE__FRAME_MASK;
-    return tide__compact_match(leaf, (uint32_t)low, (uint32_t)high) & live;
+    return live &
+           (tide__likely(tide__kind_of(ref) == TIDE__COMPACT)
+                ? tide__compact_match(tide__compact_of(ref), (uint32_t)low, (uint32_t)high)
+                : tide__granular_match(tide__granular_of(ref), (uint32_t)low, (uint32_t)high));
 }
 
 /* Which of these slots, at least one, starts lowest, or highest with flip all ones. Numbers of granules
@@ -353,7 +528,7 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
 static tide__always_inline unsigned
 tide__extreme_slot(tide__ref ref, uint32_t slots, uint64_t flip)
 {
-    bool compact = tide__kind_of(ref) == TIDE__COMPACT;
+    bool plain = tide__kind_of(ref) == TIDE__PLAIN;
     unsigned extreme = tide__lowest_bit(slots);
     uint64_t least = UINT64_MAX;
 
@@ -361,9 +536,8 @@ tide__extreme_slot(tide__ref ref, uint32_t slots, uint64_t flip)
         return extreme;
     for (; slots != 0; slots &= slots - 1) {
         unsigned slot = tide__lowest_bit(slots);
-        uint64_t start =
-            flip ^ (compact ? tide__u32_load_relaxed(&tide__compact_of(ref)->start[slot])
-                            : tide__plain_of(ref)->start[slot]);
+        uint64_t start = flip ^ (plain ? tide__plain_of(ref)->start[slot]
+                                       : tide__u32_load_relaxed(tide__starts_of(ref) + slot));
 
         extreme = start < least ? slot : extreme;
         least = start < least ? start : least;

@@ -42,15 +42,16 @@ is_possible(const struct split *split)
 static uint32_t
 start_of(const struct split *split, unsigned which)
 {
-    return which == ALL ? tide__granule(split->mapping->start, split->leaf->shift)
+    return which == ALL ? tide__granule(split->mapping->start, split->leaf->leaf.shift)
                         : tide__u32_load_relaxed(&split->leaf->start[which]);
 }
 
 static uint32_t
 last_of(const struct split *split, unsigned which)
 {
-    return which == ALL ? tide__granule(split->mapping->last, split->leaf->shift)
-                        : tide__u32_load_relaxed(&split->leaf->last[which]);
+    return which == ALL ? tide__granule(split->mapping->last, split->leaf->leaf.shift)
+                        : tide__u32_load_relaxed(&split->leaf->start[which]) +
+                              tide__u16_load_relaxed(&split->leaf->extent[which]);
 }
 
 /* Find the order and where to divide it. A run in order, where the leaf's newest slot is the neighbour
@@ -73,10 +74,10 @@ divide(struct split *split)
     new_place = split->place[ALL];
     split->stays = NEITHER;
     split->share = (ALL + 2) / 2;
-    if (new_place == ALL && split->at[ALL - 1] == split->leaf->newest) {
+    if (new_place == ALL && split->at[ALL - 1] == split->leaf->leaf.newest) {
         split->stays = LEFT;
         split->share = ALL;
-    } else if (new_place == 0 && split->at[1] == split->leaf->newest) {
+    } else if (new_place == 0 && split->at[1] == split->leaf->leaf.newest) {
         split->stays = RIGHT;
         split->share = 1;
     }
@@ -112,8 +113,8 @@ deal(const struct split *split, union tide__node *node, unsigned first, unsigned
     const struct tide__compact *from = split->leaf;
     struct tide__compact *to = &node->compact;
 
-    to->base = from->base;
-    to->shift = from->shift;
+    to->leaf.base = from->leaf.base;
+    to->leaf.shift = from->leaf.shift;
     for (unsigned place = first; place <= last; place++) {
         unsigned which = split->at[place], slot = place - first;
 
@@ -122,14 +123,13 @@ deal(const struct split *split, union tide__node *node, unsigned first, unsigned
             continue;
         }
         tide__u32_store_relaxed(&to->start[slot], tide__u32_load_relaxed(&from->start[which]));
-        tide__u32_store_relaxed(&to->last[slot], tide__u32_load_relaxed(&from->last[which]));
+        tide__u16_store_relaxed(&to->extent[slot], tide__u16_load_relaxed(&from->extent[which]));
         to->target[slot] = from->target[which];
         to->access[slot] = from->access[which];
-        to->caller[slot] = from->caller[which];
     }
-    to->used = (uint16_t)((1u << (last - first + 1)) - 1);
-    to->newest = (uint8_t)(last - first);
-    tide__u32_store_relaxed(&to->live, to->used);
+    to->leaf.used = (uint16_t)((1u << (last - first + 1)) - 1);
+    to->leaf.newest = (uint8_t)(last - first);
+    tide__u32_store_relaxed(&to->leaf.live, to->leaf.used);
     return (tide__ref)node | TIDE__COMPACT;
 }
 
@@ -151,8 +151,9 @@ build_parent(const struct split *split, tide__ref left, tide__ref right)
         memmove(&to->narrow[index + 1], &from->narrow[index], after * sizeof(to->narrow[0]));
         to->narrow[index] = separator;
     } else {
-        memmove(&to->wide[index + 1], &from->wide[index], after * sizeof(to->wide[0]));
-        to->wide[index] = split->leaf->base + (((uint64_t)separator + 1) << split->leaf->shift) - 1;
+        memmove(&to->wide[index + 1], &from->wide[index], (after - 1) * sizeof(to->wide[0]));
+        to->wide[index] =
+            split->leaf->leaf.base + (((uint64_t)separator + 1) << split->leaf->leaf.shift) - 1;
     }
     memmove((void *)&to->child[index + 1], (const void *)&from->child[index],
             after * sizeof(to->child[0]));

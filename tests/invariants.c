@@ -129,18 +129,18 @@ break_leaf(struct tide *tree)
     if (tide__kind_of(ref) != TIDE__COMPACT)
         abort();
     leaf = tide__compact_of(ref);
-    BREAK(tree, leaf->live, 0, "I6");
-    BREAK(tree, leaf->live, leaf->live & (leaf->live - 1), "I6");
-    BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << 31, "I4");
-    BREAK(tree, leaf->live, leaf->live | UINT32_C(1) << TIDE__COMPACT_SLOTS, "I4");
-    BREAK(tree, leaf->used, 0, "I4");
-    BREAK(tree, leaf->shift, 13, "I8");
-    BREAK(tree, leaf->start[0], leaf->last[0] + 1, "I3");
-    BREAK(tree, leaf->last[0], TIDE__FRAME_MASK, "I3");
+    BREAK(tree, leaf->leaf.live, 0, "I6");
+    BREAK(tree, leaf->leaf.live, leaf->leaf.live & (leaf->leaf.live - 1), "I6");
+    BREAK(tree, leaf->leaf.live, leaf->leaf.live | UINT32_C(1) << 31, "I4");
+    BREAK(tree, leaf->leaf.live, leaf->leaf.live | UINT32_C(1) << TIDE__COMPACT_SLOTS, "I4");
+    BREAK(tree, leaf->leaf.used, 0, "I4");
+    BREAK(tree, leaf->leaf.shift, 13, "I8");
+    BREAK(tree, leaf->start[0], leaf->start[0] + 0x1000, "I3");
+    BREAK(tree, leaf->extent[0], TIDE__EXTENT_MOST, "I3");
     BREAK(tree, leaf->start[1], leaf->start[0], "I3");
     BREAK(tree, leaf->access[0], 0, "I5");
     BREAK(tree, leaf->access[0], 0x11, "I5");
-    BREAK(tree, leaf->base, UINT64_C(1) << 63, "I3");
+    BREAK(tree, leaf->leaf.base, UINT64_C(1) << 63, "I3");
 }
 
 static void
