@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Every version of the descents that this machine can run gives the same answers as the plain C
- * one: on random trees whose leaves are compact or plain, for addresses at and around every bound.
+ * one: on random trees whose leaves are compact, granular or plain, for addresses at and around every
+ * bound.
  * The only machine-dependent choice, made when a tree is created, is thus of speed alone.
  */
 #include "support/random.h"
@@ -17,10 +18,12 @@ struct version {
     tide__lookup_fn *lookup;
     tide__lookup_many_fn *lookup_many;
     tide__survey_fn *survey;
+    tide__first_overlap_fn *first_overlap;
 };
 
 static struct version versions[3] = {
-    { "portable", tide__lookup_portable, tide__lookup_many_portable, tide__survey_portable },
+    { "portable", tide__lookup_portable, tide__lookup_many_portable, tide__survey_portable,
+      tide__first_overlap_portable },
 };
 static unsigned version_count = 1;
 
@@ -31,12 +34,13 @@ find_versions(void)
     if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
         return;
     if (__builtin_cpu_supports("avx2"))
-        versions[version_count++] = (struct version){ "avx2", tide__lookup_avx2,
-                                                      tide__lookup_many_avx2, tide__survey_avx2 };
+        versions[version_count++] =
+            (struct version){ "avx2", tide__lookup_avx2, tide__lookup_many_avx2, tide__survey_avx2,
+                              tide__first_overlap_avx2 };
     if (__builtin_cpu_supports("avx512f"))
         versions[version_count++] =
             (struct version){ "avx512", tide__lookup_avx512, tide__lookup_many_avx512,
-                              tide__survey_avx512 };
+                              tide__survey_avx512, tide__first_overlap_avx512 };
 #endif
 }
 
@@ -66,6 +70,21 @@ compare_lookup(const struct tide *tree, uint64_t address, uint64_t seed)
 
         if (versions[v].lookup(tree, address, &mapping) != found || !same(&mapping, &right))
             die("lookup", versions[v].name, seed, address);
+    }
+}
+
+static void
+compare_first_overlap(const struct tide *tree, uint64_t start, uint64_t last, uint64_t seed)
+{
+    struct tide_mapping right = { 0, 0, 0, 0 };
+    bool found = versions[0].first_overlap(tree, start, last, &right);
+
+    for (unsigned v = 1; v < version_count; v++) {
+        struct tide_mapping mapping = { 0, 0, 0, 0 };
+
+        if (versions[v].first_overlap(tree, start, last, &mapping) != found ||
+            !same(&mapping, &right))
+            die("first_overlap", versions[v].name, seed, start);
     }
 }
 
@@ -120,16 +139,25 @@ random_tree(struct random_source *random, unsigned *shift)
 {
     struct tide *tree;
     uint64_t count = random_below(random, 600);
+    /* Flags of the caller's and long mappings are not for compact leaves: none, some, or all have them. */
+    uint64_t callers = random_below(random, 3), longs = random_below(random, 3);
 
     *shift = (unsigned)random_below(random, 3) * 6;
     if (tide_create(NULL, &tree) != 0)
         abort();
     for (uint64_t i = 0; i < count; i++) {
         uint64_t start = random_bound(random, *shift) >> *shift << *shift;
-        uint64_t last = start + (random_below(random, 16) << *shift | ((1u << *shift) - 1));
-        struct tide_mapping mapping = { start, last, random_next(random),
-                                        TIDE_READ | (uint32_t)(random_next(random) << 16) };
+        uint64_t granules = random_below(random, 16);
+        uint64_t last;
+        struct tide_mapping mapping = { start, 0, random_next(random), TIDE_READ };
 
+        if (random_below(random, 2) < callers)
+            mapping.flags |= (uint32_t)(random_next(random) << 16);
+        /* Around the longest extent of a compact slot, where a granule is a page. */
+        if (longs > 0 && random_below(random, 32) < longs)
+            granules = (UINT64_C(1) << (28 - *shift)) - 8 + granules;
+        last = start + (granules << *shift | ((1u << *shift) - 1));
+        mapping.last = last;
         if (last < start)
             continue;
         /* Slots that are dead, and leaves that are rebuilt, as well as fresh ones. */
@@ -167,8 +195,11 @@ compare_tree(uint64_t seed)
 
             addresses[i] = random_bound(&random, shift);
             compare_lookup(tree, addresses[i], seed);
-            if (addresses[i] <= last)
+            if (addresses[i] <= last) {
                 compare_survey(tree, addresses[i], last, seed);
+                compare_first_overlap(tree, addresses[i], last, seed);
+                compare_first_overlap(tree, addresses[i], addresses[i] + 7, seed);
+            }
         }
         compare_many(tree, addresses, random_below(&random, 101), seed);
         asked += 300;
