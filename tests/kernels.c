@@ -198,7 +198,7 @@ compare_tree(uint64_t seed)
             if (addresses[i] <= last) {
                 compare_survey(tree, addresses[i], last, seed);
                 compare_first_overlap(tree, addresses[i], last, seed);
-                compare_first_overlap(tree, addresses[i], addresses[i] + 7, seed);
+                compare_first_overlap(tree, addresses[i], addresses[i] | 7, seed);
             }
         }
         compare_many(tree, addresses, random_below(&random, 101), seed);
