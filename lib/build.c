@@ -80,7 +80,12 @@ tide__build_separator(const struct tide__rebuild *rebuild, const struct tide_map
     const struct tide_mapping *left = right - 1;
     uint64_t mask = (UINT64_C(1) << rebuild->edit->tree->shift) - 1;
     uint64_t low = left->last | mask, high = (right->start & ~mask) - 1;
+    uint64_t frame = tide__frame_base(right->start, rebuild->edit->tree->shift);
 
+    /* Between frames each has its own part of the gap: a leaf can't take what lies in another frame, and a
+     * run of mappings there would have a leaf made for each. */
+    if (frame > left->last)
+        return frame - 1;
     /* The gap belongs to the side on which a run in order goes on; but a separator should end a
      * granule, for a narrow node. */
     if (rebuild->split == TIDE__DESCENDING)

@@ -87,7 +87,8 @@ tide__lookup_many_any(const struct tide *tree, const uint64_t *addresses, size_t
 static tide__always_inline uint64_t
 tide__owned_last(tide__ref ref, size_t rank, uint64_t parent_last)
 {
-    uint64_t separator = tide__separator(ref, rank);
+    /* The last child has none of its own: any will do. */
+    uint64_t separator = tide__separator(ref, rank + 1 < TIDE__FANOUT ? rank : 0);
 
     return rank + 1 < tide__inner_of(ref)->count ? separator : parent_last;
 }
