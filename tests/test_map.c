@@ -335,3 +335,242 @@ Test(map, map_upwards_downwards_and_inwards_finds_all)
         unit_close();
     }
 }
+
+/* ------------------------------------------------------------------------- what was there before */
+
+/* The i-th mapping of a full leaf: four pages, and four that stay free. */
+static struct tide_mapping
+block(uint64_t i)
+{
+    uint64_t start = i * 8 * UNIT_PAGE;
+
+    return (struct tide_mapping)M(start, start + 4 * UNIT_PAGE - 1);
+}
+
+static void
+open_full_leaf(enum unit_kind kind)
+{
+    unit_open_kind(kind);
+    for (uint64_t i = 0; i < UNIT_SLOTS; i++) {
+        struct tide_mapping mapping = block(i);
+
+        EXPECT_OK(unit_both_map(&mapping));
+    }
+    cr_assert_eq(unit_stats().nodes, 1);
+    tide_barrier(unit.tree);
+}
+
+static void
+unmap_block(uint64_t i)
+{
+    EXPECT_OK(unit_both_unmap(block(i).start, block(i).last, TIDE_UNMAP_EXACT));
+    unit_compare();
+    unit_ask(block(i).start, block(i).last);
+}
+
+static void
+map_block(uint64_t i)
+{
+    struct tide_mapping mapping = block(i);
+
+    EXPECT_OK(unit_both_map(&mapping));
+    unit_compare();
+    unit_ask(mapping.start, mapping.last);
+}
+
+static void
+expect_one_leaf_and_none_retired(void)
+{
+    cr_assert_eq(unit_stats().nodes, 1);
+    cr_assert_eq(unit_stats().retired_nodes, 0);
+}
+
+/* No slot of the leaf is fresh: any other mapping takes a new leaf, if readers may be there. */
+Test(map, map_of_what_was_unmapped_takes_its_slot_again)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        size_t calls;
+
+        open_full_leaf((enum unit_kind)kind);
+        calls = unit.alloc.calls;
+        for (uint64_t i = 0; i < 3 * UNIT_SLOTS; i++) {
+            unmap_block(i * 5 % UNIT_SLOTS);
+            map_block(i * 5 % UNIT_SLOTS);
+            expect_one_leaf_and_none_retired();
+        }
+        cr_assert_eq(unit.alloc.calls, calls);
+        unit_close();
+    }
+}
+
+Test(map, map_of_all_that_was_unmapped_takes_all_slots_again)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        for (int up = 0; up < 2; up++) {
+            open_full_leaf((enum unit_kind)kind);
+            for (uint64_t i = 1; i < UNIT_SLOTS; i++) {
+                unmap_block(i);
+            }
+            for (uint64_t i = 1; i < UNIT_SLOTS; i++) {
+                map_block(up ? i : UNIT_SLOTS - i);
+                expect_one_leaf_and_none_retired();
+            }
+            unit_close();
+        }
+    }
+}
+
+/* What a callback was told of, at once or after a grace period, may be mapped again all the same. */
+Test(map, map_of_what_a_callback_was_told_of_is_found)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        open_full_leaf((enum unit_kind)kind);
+        for (uint64_t i = 0; i < 4 * UNIT_SLOTS; i++) {
+            struct tide_mapping mapping = block(i % UNIT_SLOTS);
+            const struct step step = {
+                STEP_UNMAP, TIDE_UNMAP_EXACT, i % 3 != 0, { mapping.start, mapping.last, 0, 0 }
+            };
+
+            EXPECT_OK(unit_both(&step));
+            unit_compare();
+            map_block(i % UNIT_SLOTS);
+            cr_assert_eq(unit_stats().nodes, 1);
+        }
+        unit_close();
+    }
+}
+
+/* What differs from the mapping that was there before, by one thing. */
+enum { VARIANTS = 11 };
+
+static struct tide_mapping
+variant(struct tide_mapping mapping, unsigned which)
+{
+    switch (which) {
+    case 0:
+        mapping.target += UNIT_PAGE;
+        break;
+    case 1:
+        mapping.flags = TIDE_READ;
+        break;
+    case 2:
+        mapping.flags |= TIDE_EXEC;
+        break;
+    case 3:
+        mapping.flags |= TIDE_OPAQUE;
+        break;
+    case 4:
+        mapping.flags |= UINT32_C(0x80000000);
+        break;
+    case 5:
+        mapping.start += UNIT_PAGE;
+        break;
+    case 6:
+        mapping.last -= UNIT_PAGE;
+        break;
+    case 7:
+        mapping.last += UNIT_PAGE;
+        break;
+    case 8: /* across the end of what was there */
+        mapping.start += 2 * UNIT_PAGE;
+        mapping.last += 2 * UNIT_PAGE;
+        break;
+    case 9:
+        mapping.start += UNIT_PAGE;
+        mapping.last -= UNIT_PAGE;
+        break;
+    default:
+        mapping.last -= UNIT_PAGE - 1; /* off the granule of the leaf */
+    }
+    return mapping;
+}
+
+Test(map, map_of_other_than_what_was_unmapped_is_found_as_given)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        for (unsigned which = 0; which < VARIANTS; which++) {
+            open_full_leaf((enum unit_kind)kind);
+            for (uint64_t i = 0; i < UNIT_SLOTS; i++) {
+                struct tide_mapping other = variant(block(i), which);
+
+                unmap_block(i);
+                EXPECT_OK(unit_both_map(&other));
+                unit_compare();
+                unit_ask(other.start, other.last);
+                EXPECT_OK(unit_both_unmap(other.start, other.last, TIDE_UNMAP_WHOLE));
+                map_block(i); /* as at first: two slots have been there now */
+            }
+            unit_close();
+        }
+    }
+}
+
+/* The one that was there before the last one; and again, when its slot is not the latest. */
+Test(map, map_of_two_by_turns_at_one_place_finds_each)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        for (unsigned which = 0; which < VARIANTS; which++) {
+            open_full_leaf((enum unit_kind)kind);
+            unmap_block(2);
+            for (unsigned i = 0; i < 40; i++) {
+                struct tide_mapping mapping = i % 2 == 0 ? variant(block(2), which) : block(2);
+
+                EXPECT_OK(unit_both_map(&mapping));
+                unit_compare();
+                unit_ask(mapping.start, mapping.last);
+                EXPECT_OK(unit_both_unmap(mapping.start, mapping.last, TIDE_UNMAP_EXACT));
+                unit_compare();
+            }
+            unit_close();
+        }
+    }
+}
+
+/* A piece that a cut left is a mapping like any other; and what was cut may come back whole. */
+Test(map, map_of_what_was_cut_is_found_whole)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        open_full_leaf((enum unit_kind)kind);
+        for (uint64_t i = 0; i < UNIT_SLOTS; i++) {
+            struct tide_mapping whole = block(i);
+
+            EXPECT_OK(unit_both_unmap(whole.start + UNIT_PAGE, whole.start + 2 * UNIT_PAGE - 1,
+                                      TIDE_UNMAP_SPLIT));
+            EXPECT_ERROR(EEXIST, unit_both_map(&whole));
+            EXPECT_OK(unit_both_unmap(whole.start, whole.last, TIDE_UNMAP_WHOLE));
+            map_block(i);
+        }
+        unit_close();
+    }
+}
+
+Test(map, map_of_what_was_unmapped_raises_the_watermarks_ever)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        for (uint64_t end = 0; end < 2; end++) {
+            open_full_leaf((enum unit_kind)kind);
+            unmap_block(end * (UNIT_SLOTS - 1));
+            tide_watermarks_reset(unit.tree);
+            model_watermarks_reset(&unit.model);
+            unit_compare();
+            map_block(end * (UNIT_SLOTS - 1));
+            unit_close();
+        }
+    }
+}
+
+Test(map, map_of_what_was_unmapped_is_refused_at_the_entry_limit)
+{
+    struct tide_mapping first = block(0);
+
+    open_limited(UNIT_SLOTS);
+    for (uint64_t i = 0; i < UNIT_SLOTS; i++) {
+        map_block(i);
+    }
+    unmap_block(0);
+    map_block(UNIT_SLOTS);
+    EXPECT_ERROR(ENOSPC, unit_both_map(&first));
+    unmap_block(UNIT_SLOTS);
+    map_block(0);
+    unit_close();
+}

@@ -16,6 +16,12 @@ unit_open_options(struct tide_options options)
         test_alloc_init(&unit.alloc, false);
         options.allocator = &unit.alloc.table;
     }
+    model_init(&unit.model);
+    unit.model.first = options.first;
+    unit.model.last = options.last;
+    unit.model.granule = options.granule;
+    unit.model.max_mappings = options.max_mappings;
+    unit.queue = options.rcu == &unit.rcu.table && options.rcu->defer != NULL ? &unit.rcu : NULL;
     cr_assert_eq(tide_create(&options, &unit.tree), 0);
 }
 
@@ -36,6 +42,16 @@ unit_open_rcu(bool with_defer)
 }
 
 void
+unit_open_kind(enum unit_kind kind)
+{
+    if (kind == UNIT_NO_RCU) {
+        unit_open();
+    } else {
+        unit_open_rcu(kind == UNIT_QUEUE);
+    }
+}
+
+void
 unit_close(void)
 {
     const char *verdict;
@@ -48,6 +64,7 @@ unit_close(void)
     cr_assert_null(verdict, "%s", verdict);
     cr_assert_eq(unit.rcu.waiting, 0);
     model_list_free(&unit.removed);
+    model_free(&unit.model);
 }
 
 static struct tide_mapping
@@ -96,6 +113,57 @@ unit_map_blocks(uint64_t base, unsigned count, uint64_t size, uint64_t step)
     for (unsigned i = 0; i < count; i++) {
         cr_assert_eq(unit_map(base + i * step, base + i * step + size - 1), 0, "block %u", i);
     }
+}
+
+int
+unit_both(const struct step *step)
+{
+    char text[256];
+    struct why why;
+    int outcome;
+    bool agree = step_run(unit.tree, &unit.model, unit.queue, step, &outcome, &why);
+
+    step_format(step, text, sizeof(text));
+    cr_assert(agree, "%s: %s", text, why.text);
+    return outcome;
+}
+
+int
+unit_both_map(const struct tide_mapping *mapping)
+{
+    const struct step step = { .kind = STEP_MAP, .mapping = *mapping };
+
+    return unit_both(&step);
+}
+
+int
+unit_both_unmap(uint64_t start, uint64_t last, enum tide_unmap_policy policy)
+{
+    const struct step step = { STEP_UNMAP, (int)policy, false, { start, last, 0, 0 } };
+
+    return unit_both(&step);
+}
+
+void
+unit_compare(void)
+{
+    struct why why;
+
+    cr_assert(compare_check(unit.tree, &why), "%s", why.text);
+    cr_assert(compare_tree(unit.tree, &unit.model, &why), "%s", why.text);
+}
+
+void
+unit_ask(uint64_t start, uint64_t last)
+{
+    struct why why;
+
+    for (uint64_t nudge = 0; nudge < 3; nudge++) {
+        cr_assert(compare_address(unit.tree, &unit.model, start + nudge - 1, &why), "%s", why.text);
+        cr_assert(compare_address(unit.tree, &unit.model, last + nudge - 1, &why), "%s", why.text);
+    }
+    cr_assert(compare_range(unit.tree, &unit.model, start, last, &why), "%s", why.text);
+    cr_assert(compare_range(unit.tree, &unit.model, start + 1, last - 1, &why), "%s", why.text);
 }
 
 struct tide_statistics

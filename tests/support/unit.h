@@ -17,6 +17,7 @@
 #include "compare.h"
 #include "fake_rcu.h"
 #include "model.h"
+#include "step.h"
 
 struct unit {
     struct test_alloc alloc;
@@ -24,9 +25,18 @@ struct unit {
     struct tide *tree;
     struct model_list removed;       /* what callbacks were told since the last unit_... write */
     struct tide_unmap_result result; /* of the last unmap */
+    struct model model;              /* what unit_both has done */
+    struct fake_rcu *queue;          /* the RCU, if its queue is run by hand; or NULL */
 };
 
 extern struct unit unit;
+
+/* The slots of a leaf, and the granule of their bounds, in the build of the library tested. */
+#ifdef TIDE_TINY
+enum { UNIT_SLOTS = 4, UNIT_PAGE = 2 };
+#else
+enum { UNIT_SLOTS = 16, UNIT_PAGE = 4096 };
+#endif
 
 #define UNIT_FLAGS (TIDE_READ | TIDE_WRITE)
 
@@ -42,6 +52,11 @@ void unit_open(void);
 void unit_open_options(struct tide_options options);
 void unit_open_rcu(bool with_defer);
 
+/* Without an RCU, with one whose queue is run by hand, with one that only waits. */
+enum unit_kind { UNIT_NO_RCU, UNIT_QUEUE, UNIT_WAIT, UNIT_KINDS };
+
+void unit_open_kind(enum unit_kind kind);
+
 /* Check and destroy the tree; nothing may be outstanding. */
 void unit_close(void);
 
@@ -52,6 +67,18 @@ int unit_unmap_deferred(uint64_t start, uint64_t last, enum tide_unmap_policy po
 
 /* Map count mappings of size addresses from base on, one every step; all must succeed. */
 void unit_map_blocks(uint64_t base, unsigned count, uint64_t size, uint64_t step);
+
+/* A write on the tree and on the model, which must agree in all that it tells. Returns what it
+ * returned. For trees that nothing else writes to. */
+int unit_both(const struct step *step);
+int unit_both_map(const struct tide_mapping *mapping);
+int unit_both_unmap(uint64_t start, uint64_t last, enum tide_unmap_policy policy);
+
+/* The tree is sound, and has what the model has. */
+void unit_compare(void);
+
+/* Every question about the ends of a range, the addresses beside them, and the range. */
+void unit_ask(uint64_t start, uint64_t last);
 
 struct tide_statistics unit_stats(void);
 
