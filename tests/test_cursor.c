@@ -106,3 +106,101 @@ Test(cursor, every_version_of_the_lookups_has_one)
         keep_a_cursor(&options, NULL, NULL);
     }
 }
+
+/* ------------------------------------------------------------------------- slots written again -- */
+
+/* The i-th of twice as many places as a leaf has slots. */
+static struct tide_mapping
+place(uint64_t i)
+{
+    uint64_t start = i * 4 * UNIT_PAGE;
+
+    return (struct tide_mapping)M(start, start + 2 * UNIT_PAGE - 1);
+}
+
+/* The leaf is full: what is mapped in it next is given the slot of what was unmapped. */
+Test(cursor, without_rcu_a_slot_given_to_another_mapping_is_not_mistaken)
+{
+    for (uint64_t i = 0; i < UNIT_SLOTS; i++) {
+        for (uint64_t j = 0; j < UNIT_SLOTS; j++) {
+            struct tide_mapping gone = place(2 * i), other = place(2 * j + 1);
+            struct tide_cursor cursor;
+            struct tide_mapping found;
+
+            unit_open();
+            for (uint64_t at = 0; at < UNIT_SLOTS; at++) {
+                EXPECT_OK(unit_map(place(2 * at).start, place(2 * at).last));
+            }
+            tide_cursor_init(&cursor, unit.tree);
+            cr_assert(tide_cursor_lookup(&cursor, gone.start, &found));
+            EXPECT_OK(unit_unmap(gone.start, gone.last, TIDE_UNMAP_EXACT));
+            EXPECT_OK(unit_map(other.start, other.last));
+            cr_assert_eq(unit_stats().nodes, 1);
+            cr_assert_not(tide_cursor_lookup(&cursor, gone.start, &found));
+            expect_same(unit.tree, &cursor, gone.last);
+            expect_same(unit.tree, &cursor, other.start);
+            expect_same(unit.tree, &cursor, other.last);
+            unit_close();
+        }
+    }
+}
+
+/* Cursors at every place of a leaf whose slots are written again and again. */
+static void
+keep_cursors_in_a_leaf(void (*write)(struct random_source *))
+{
+    struct random_source random = { 20261124 };
+    struct tide_cursor cursors[2 * UNIT_SLOTS];
+
+    unit_open();
+    for (unsigned i = 0; i < 2 * UNIT_SLOTS; i++) {
+        tide_cursor_init(&cursors[i], unit.tree);
+    }
+    for (unsigned round = 0; round < 20000; round++) {
+        write(&random);
+        for (unsigned i = 0; i < 2 * UNIT_SLOTS; i++) {
+            /* Now and then one that has not been asked for a while. */
+            if (random_below(&random, 4) != 0) {
+                expect_same(unit.tree, &cursors[i], place(i).start + UNIT_PAGE);
+            }
+        }
+    }
+    unit_close();
+}
+
+/* Up to a leaf full of mappings, here or there. */
+static void
+map_or_unmap(struct random_source *random)
+{
+    struct tide_mapping mapping = place(random_below(random, 2 * UNIT_SLOTS));
+
+    mapping.target += random_below(random, 2) << 32;
+    if (tide_is_mapped(unit.tree, mapping.start, 0)) {
+        EXPECT_OK(unit_unmap(mapping.start, mapping.last, TIDE_UNMAP_EXACT));
+    } else if (unit_stats().mappings < UNIT_SLOTS) {
+        EXPECT_OK(tide_map(unit.tree, &mapping));
+    }
+}
+
+/* The same with mappings of other bounds, and cuts. */
+static void
+map_or_cut(struct random_source *random)
+{
+    uint64_t from = random_below(random, 8 * UNIT_SLOTS), pages = 1 + random_below(random, 5);
+    struct tide_mapping mapping = { from * UNIT_PAGE, (from + pages) * UNIT_PAGE - 1,
+                                    random_below(random, 3) << 32, TIDE_READ };
+
+    if (random_below(random, 3) == 0) {
+        EXPECT_OK(unit_unmap(mapping.start, mapping.last, TIDE_UNMAP_SPLIT));
+    } else if (unit_stats().mappings < UNIT_SLOTS - 1) {
+        int error = tide_map(unit.tree, &mapping);
+
+        cr_assert(error == 0 || error == -EEXIST);
+    }
+}
+
+Test(cursor, without_rcu_cursors_stay_right_while_slots_are_written_again)
+{
+    keep_cursors_in_a_leaf(map_or_unmap);
+    keep_cursors_in_a_leaf(map_or_cut);
+}
