@@ -17,6 +17,8 @@
 
 enum rcu_kind { RCU_NONE, RCU_QUEUE, RCU_WAIT };
 
+enum { CURSORS = 4, GONE = 32 };
+
 struct run;
 
 struct world {
@@ -40,6 +42,9 @@ struct run {
     uint64_t cursor; /* of the page alphabet */
     bool shrinking;
     size_t peak;
+    struct tide_cursor cursors[CURSORS]; /* without an RCU kept from write to write */
+    struct tide_mapping gone[GONE];      /* some of what was removed, to be mapped again */
+    size_t gone_count;
     char where[64];
     char replay[128];
 };
@@ -263,6 +268,50 @@ wants_more(struct run *run)
     return random_below(&run->random, 16) < (run->shrinking ? 5 : 13);
 }
 
+/* Few of them, so that mappings come back as they were, or with another target alone. */
+static uint64_t
+pick_target(struct run *run)
+{
+    return random_below(&run->random, 4) == 0 ? random_next(&run->random)
+                                              : random_below(&run->random, 3) << 40;
+}
+
+static void
+remember_gone(struct run *run)
+{
+    const struct model_list *removed = &run->model.removed;
+
+    for (size_t i = 0; i < removed->count && i < 4; i++) {
+        run->gone[run->gone_count++ % GONE] =
+            removed->items[random_below(&run->random, removed->count)];
+    }
+}
+
+/* Map again what was there before, mostly as it was: rather what went lately. */
+static struct step
+pick_again(struct run *run)
+{
+    size_t known = run->gone_count < GONE ? run->gone_count : GONE;
+    size_t back = 1 + (size_t)random_below(&run->random, 1 + random_below(&run->random, known));
+    struct step step = { .kind = STEP_MAP };
+
+    step.mapping = run->gone[(run->gone_count - back) % GONE];
+    switch (random_below(&run->random, 8)) {
+    case 0:
+        step.mapping.target = pick_target(run);
+        break;
+    case 1:
+        step.mapping.flags = TIDE_READ | TIDE_WRITE;
+        break;
+    case 2:
+        step.mapping.last += run->world->granule;
+        break;
+    default:
+        break;
+    }
+    return step;
+}
+
 static struct step
 pick_step(struct run *run)
 {
@@ -270,8 +319,11 @@ pick_step(struct run *run)
                                     TIDE_UNMAP_EXACT, TIDE_UNMAP_COVERED, TIDE_UNMAP_SPLIT };
     struct step step = { .deferred = random_below(&run->random, 3) == 0 };
 
-    step.mapping.target = random_next(&run->random);
+    step.mapping.target = pick_target(run);
     step.mapping.flags = pick_flags(run);
+    if (run->gone_count > 0 && random_below(&run->random, 6) == 0) {
+        return pick_again(run);
+    }
     if (wants_more(run)) {
         step.kind = random_below(&run->random, 5) == 0 ? STEP_REPLACE : STEP_MAP;
         if (random_below(&run->random, 6) == 0) {
@@ -330,6 +382,36 @@ pick_address(struct run *run, const struct step *step)
     }
 }
 
+/* By cursors, each of which has a share of the addresses. Where there is an RCU, a read-side section
+ * ends with every write. */
+static void
+compare_cursors(struct run *run, const struct step *step, const uint64_t *addresses, size_t count)
+{
+    struct why why;
+
+    for (size_t i = 0; i < CURSORS && run->world->rcu != RCU_NONE; i++) {
+        tide_cursor_init(&run->cursors[i], run->tree);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct tide_cursor *cursor = &run->cursors[random_below(&run->random, CURSORS)];
+        struct tide_mapping got = { 0 }, want = { 0 };
+        /* What it remembers, too: that may be another's by now. */
+        uint64_t address = i % 2 == 0 && cursor->mapping.start <= cursor->mapping.last
+                               ? cursor->mapping.start
+                               : addresses[i];
+        bool found = tide_cursor_lookup(cursor, address, &got);
+
+        if (found != model_lookup(&run->model, address, &want) || got.start != want.start ||
+            got.last != want.last || got.target != want.target || got.flags != want.flags) {
+            snprintf(why.text, sizeof(why.text),
+                     "tide_cursor_lookup(0x%" PRIx64 "): %d 0x%" PRIx64 " -> 0x%" PRIx64
+                     ", expected 0x%" PRIx64 " -> 0x%" PRIx64,
+                     address, found, got.start, got.target, want.start, want.target);
+            fail(run, step, &why);
+        }
+    }
+}
+
 static void
 compare_questions(struct run *run, const struct step *step)
 {
@@ -344,6 +426,7 @@ compare_questions(struct run *run, const struct step *step)
     if (!compare_many(run->tree, &run->model, addresses, count, &why)) {
         fail(run, step, &why);
     }
+    compare_cursors(run, step, addresses, count < 16 ? count : 16);
     for (size_t i = 0; i < count && i < 6; i++) {
         if (!compare_address(run->tree, &run->model, addresses[i], &why)) {
             fail(run, step, &why);
@@ -388,6 +471,9 @@ run_operation(struct run *run, uint64_t number)
              number);
     if (!step_run(run->tree, &run->model, rcu, &step, NULL, &why)) {
         fail(run, &step, &why);
+    }
+    if (step.kind == STEP_UNMAP) {
+        remember_gone(run);
     }
     if (number % every == 0) {
         compare_whole(run, &step);
@@ -436,6 +522,9 @@ begin(struct run *run, const struct world *world, uint64_t seed, uint64_t operat
     if (error != 0) {
         snprintf(why.text, sizeof(why.text), "tide_create: %d", error);
         fail(run, NULL, &why);
+    }
+    for (size_t i = 0; i < CURSORS; i++) {
+        tide_cursor_init(&run->cursors[i], run->tree);
     }
 }
 
