@@ -250,6 +250,23 @@ history_map(struct history *history, uint32_t first, uint32_t last, uint32_t fla
 }
 
 void
+history_map_again(struct history *history, const struct removed *removed)
+{
+    struct write write = begin(history, WRITE_MAP, removed->first, removed->last);
+    struct piece piece = { removed->mapping, removed->first, removed->last, removed->stamp,
+                           removed->word };
+
+    write.mapping = removed->mapping;
+    for (uint32_t i = write.first; i <= write.last; i++) {
+        if (history->cells[i].owner != HOLE)
+            write.expected = -EEXIST;
+    }
+    if (write.expected == 0)
+        add_piece(history, history->write_count + 1, &piece);
+    end(history, &write);
+}
+
+void
 history_replace(struct history *history, uint32_t first, uint32_t last, uint32_t flags,
                 bool deferred)
 {

@@ -107,6 +107,10 @@ bool space_has(const struct space *space, uint64_t address);
 
 /* Append a write and its outcome. */
 void history_map(struct history *history, uint32_t first, uint32_t last, uint32_t flags);
+/* Map what was removed, as it was: the same memory is behind it. So the removal was told at once and not
+ * after a grace period, by when the memory would have been given back; and nothing else has mapped the
+ * same again. */
+void history_map_again(struct history *history, const struct removed *removed);
 void history_replace(struct history *history, uint32_t first, uint32_t last, uint32_t flags,
                      bool deferred);
 void history_protect(struct history *history, uint32_t first, uint32_t last, uint32_t flags);

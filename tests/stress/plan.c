@@ -162,6 +162,40 @@ churn(struct planner *p)
     }
 }
 
+/* Mappings go, told at once, and come back as they were: soon, by turns with others at the same place,
+ * or after other writes nearby have used up the leaf. */
+static void
+come_back(struct planner *p)
+{
+    uint32_t cell, count = 1 + pick(p, 6), last;
+
+    if (!pick_mapped(p, &cell))
+        return;
+    last = cell + pick(p, 6);
+    if (last >= p->history->space.cells)
+        last = p->history->space.cells - 1;
+    while (count-- > 0) {
+        const struct write *write;
+        uint32_t from, removed;
+
+        history_unmap(p->history, cell, last, TIDE_UNMAP_COVERED, false);
+        write = &p->history->writes[p->history->write_count - 1];
+        from = write->removed;
+        removed = write->removed_count;
+        if (pick(p, 4) == 0) {
+            map_at(p, cell, 3); /* in its way, perhaps */
+            history_unmap(p->history, cell, last, TIDE_UNMAP_COVERED, pick(p, 2) == 0);
+        }
+        if (pick(p, 8) == 0)
+            map_somewhere(p);
+        for (uint32_t i = 0; i < removed; i++) {
+            const struct removed again = p->history->removed[from + i];
+
+            history_map_again(p->history, &again);
+        }
+    }
+}
+
 static void
 unmap_range(struct planner *p, uint32_t most)
 {
@@ -224,8 +258,10 @@ plan(struct history *history, uint32_t count, uint64_t seed)
             split_and_heal(&p);
         else if (dice < 800)
             straddle(&p);
-        else if (dice < 830)
+        else if (dice < 815)
             churn(&p);
+        else if (dice < 835)
+            come_back(&p);
         else if (dice < 890)
             replace_range(&p, 6);
         else if (dice < 930)
