@@ -41,6 +41,10 @@ enum shape {
     DENSE,   /* 2000 adjacent mappings of 16 addresses */
     TOPMOST, /* 100 mappings that end at UINT64_MAX */
     WORN,    /* DENSE after many writes: slots used up, leaves half empty */
+    RUN,     /* 96 pages, every other one, upwards: full leaves, the last one too */
+    RUN_DOWN,
+    USED_UP, /* RUN after mappings went: no slot is fresh, some are not live */
+    VACANT,  /* RUN without the mappings of some whole leaves */
 };
 
 static _Noreturn void
@@ -64,12 +68,15 @@ prepare_step(struct env *env, const struct step *step)
     }
 }
 
+/* The target of what a shape maps. */
+#define TARGET(start) ((start) ^ UINT64_C(0x7000000000))
+
 static void
 prepare_map(struct env *env, uint64_t start, uint64_t last)
 {
     struct step step = { .kind = STEP_MAP };
 
-    step.mapping = (struct tide_mapping){ start, last, start ^ UINT64_C(0x7000000000), TIDE_READ };
+    step.mapping = (struct tide_mapping){ start, last, TARGET(start), TIDE_READ };
     if (start % 96 == 0) {
         step.mapping.flags = TIDE_READ | TIDE_WRITE | TIDE_OPAQUE;
     }
@@ -100,6 +107,38 @@ wear(struct env *env)
     prepare_map(env, 40000, 40015); /* a map leaves the reserve full */
 }
 
+/* Pages, in the build with tiny nodes granules of its leaves. */
+#ifdef TIDE_TINY
+#define PAGE 2
+#else
+#define PAGE 4096
+#endif
+#define RUN_PAGES 96 /* both sizes of leaf divide it */
+#define AT(page)  ((uint64_t)(16 + 2 * (page)) * PAGE)
+
+static void
+prepare_run(struct env *env, bool down)
+{
+    for (uint64_t i = 0; i < RUN_PAGES; i++) {
+        uint64_t start = AT(down ? RUN_PAGES - 1 - i : i);
+
+        prepare_map(env, start, start + PAGE - 1);
+    }
+}
+
+/* One by one, so that leaves stay; by steps of so many. */
+static void
+prepare_holes(struct env *env, uint64_t first, uint64_t count, uint64_t by)
+{
+    for (uint64_t i = first; i < first + count; i += by) {
+        uint64_t start = AT(i);
+        struct step step = { .kind = STEP_UNMAP, .policy = TIDE_UNMAP_EXACT };
+
+        step.mapping = (struct tide_mapping){ start, start + PAGE - 1, 0, 0 };
+        prepare_step(env, &step);
+    }
+}
+
 static void
 prepare(struct env *env, enum shape shape)
 {
@@ -127,6 +166,22 @@ prepare(struct env *env, enum shape shape)
     case WORN:
         prepare_blocks(env, 0, 2000, 16);
         wear(env);
+        break;
+    case RUN:
+        prepare_run(env, false);
+        break;
+    case RUN_DOWN:
+        prepare_run(env, true);
+        break;
+    case USED_UP:
+        prepare_run(env, false);
+        prepare_holes(env, 2, RUN_PAGES - 2, 3);
+        prepare_map(env, UINT64_C(1) << 50, UINT64_C(1) << 50); /* leaves the reserve full */
+        break;
+    case VACANT:
+        prepare_run(env, false);
+        prepare_holes(env, 32, 32, 1);
+        prepare_map(env, UINT64_C(1) << 50, UINT64_C(1) << 50);
         break;
     }
 }
@@ -235,6 +290,25 @@ static const struct scenario scenarios[] = {
     { TOPMOST, MAPS(0, 15) },
     { TOPMOST, MAPS(UINT64_MAX - 1615, UINT64_MAX - 1600) },
     { WORN, MAPS(50000, 50015) },
+    /* map: a full leaf divided, at the ends of a run and in its midst; a copy of one that is used up; what
+     * was there before; into and across leaves that are empty */
+    { RUN, MAPS(AT(RUN_PAGES), AT(RUN_PAGES) + PAGE - 1) },
+    { RUN, MAPS(AT(RUN_PAGES / 2) + PAGE, AT(RUN_PAGES / 2) + 2 * PAGE - 1) },
+    { RUN, MAPS(AT(0) - 2 * PAGE, AT(0) - PAGE - 1) },
+    { RUN_DOWN, MAPS(AT(RUN_PAGES), AT(RUN_PAGES) + PAGE - 1) },
+    { RUN_DOWN, MAPS(AT(RUN_PAGES / 2) + PAGE, AT(RUN_PAGES / 2) + 2 * PAGE - 1) },
+    { RUN_DOWN, MAPS(AT(0) - 2 * PAGE, AT(0) - PAGE - 1) },
+    { USED_UP, MAPS(AT(50), AT(50) + PAGE - 1) },
+    { USED_UP, MAPS(AT(50) + 1, AT(50) + PAGE - 1) },
+    { USED_UP, MAPS(AT(51) + PAGE, AT(51) + 2 * PAGE - 1) },
+    { USED_UP, { STEP_MAP, 0, false, { AT(50), AT(50) + PAGE - 1, TARGET(AT(50)), TIDE_READ } } },
+    { VACANT, MAPS(AT(40), AT(40) + 2 * PAGE - 1) },
+    { VACANT, MAPS(AT(33), AT(60)) },
+    { VACANT, MAPS(AT(40) - 1, AT(40)) },
+    { VACANT, REPLACES(AT(20), AT(70), true) },
+    { VACANT, PROTECTS(AT(20), AT(70)) },
+    { VACANT, UNMAPS(AT(20), AT(70), SPLIT, true) },
+    { VACANT, UNMAPS(0, UINT64_MAX, SPLIT, false) },
     /* replace: one in place, pieces left over, spanning, everything, nothing there */
     { EMPTY, REPLACES(5, 10, false) },
     { ONE, REPLACES(0x1000, 0x1fff, false) },
@@ -571,6 +645,65 @@ refill_by_map(enum shape shape, enum rcu_kind kind, bool heal)
     close_env(&env);
 }
 
+/* A map that may be refused, and then has changed nothing. Returns whether it was. */
+static bool
+map_or_be_refused(struct env *env, const struct step *map)
+{
+    int error = step_apply(env->tree, map, NULL, NULL);
+
+    if (error != -ENOMEM && error != step_apply_model(&env->model, map)) {
+        fail(env, map, "returned something unexpected", "");
+    }
+    refusals_reported += error == -ENOMEM;
+    compare(env, map);
+    return error == -ENOMEM;
+}
+
+/* Map until there is nothing left but the reserve; then where slots were live, in leaves that have no
+ * fresh ones: readers, if there may be some, are given copies. */
+static void
+copy_without_memory(enum rcu_kind kind)
+{
+    static struct env env;
+    unsigned refused = 0;
+    uint64_t i = 0;
+
+    memset(&env, 0, sizeof(env));
+    snprintf(env.where, sizeof(env.where), "copying without memory, rcu %s", rcu_names[kind]);
+    open_env(&env, kind, true);
+    prepare(&env, USED_UP);
+    tide_barrier(env.tree);
+    test_alloc_fail(&env.alloc, 1, true);
+    for (struct step map = MAPS(0, 0); refused == 0; i++) {
+        map.mapping.start = AT(RUN_PAGES + i);
+        map.mapping.last = map.mapping.start + PAGE + 1;
+        refused += map_or_be_refused(&env, &map);
+        tide_barrier(env.tree);
+    }
+    for (i = 2; i < RUN_PAGES; i += 3) {
+        struct step map = MAPS(AT(i), AT(i) + PAGE - 1);
+        struct step cut = UNMAPS(AT(RUN_PAGES + i) + 1, AT(RUN_PAGES + i) + 1, SPLIT, false);
+
+        test_alloc_fail(&env.alloc, 1, true);
+        refused += map_or_be_refused(&env, &map);
+        tide_barrier(env.tree);
+        /* Cuts take of the reserve what maps leave alone, a node or two at a time. */
+        if (step_apply(env.tree, &cut, NULL, NULL) == 0) {
+            (void)step_apply_model(&env.model, &cut);
+        }
+        compare(&env, &cut);
+        tide_barrier(env.tree);
+    }
+    if (kind != RCU_NONE && refused == 1) {
+        fail(&env, NULL, "no copy was refused, so too little was tried", "");
+    }
+    expect_unmap_works(&env);
+    (void)test_alloc_heal(&env.alloc);
+    prepare_map(&env, UINT64_C(1) << 40, UINT64_C(1) << 41);
+    compare(&env, NULL);
+    close_env(&env);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -588,6 +721,7 @@ main(int argc, char **argv)
         }
     }
     for (int kind = 0; kind < RCU_KINDS; kind++) {
+        copy_without_memory((enum rcu_kind)kind);
         drain_without_memory(SINGLES, (enum rcu_kind)kind, false);
         drain_without_memory(DENSE, (enum rcu_kind)kind, true);
         drain_without_memory(WORN, (enum rcu_kind)kind, false);
