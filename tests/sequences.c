@@ -52,7 +52,8 @@ struct search {
     size_t path[MAX_DEPTH];             /* indices of the writes from the start to here */
     struct model models[MAX_DEPTH + 1]; /* the state after each of them */
     unsigned depth;
-    bool filled; /* start from six mappings */
+    bool filled;                       /* start from six mappings */
+    struct tide_cursor cursors[SLOTS]; /* each at its slot since before the last write */
     uint64_t sequences;
 };
 
@@ -152,6 +153,12 @@ replay_path(struct search *search, unsigned length)
             fail(search, i + 1, &why);
         }
     }
+    for (int i = 0; i < SLOTS; i++) {
+        struct tide_mapping found;
+
+        tide_cursor_init(&search->cursors[i], tree);
+        (void)tide_cursor_lookup(&search->cursors[i], search->spread->first[i], &found);
+    }
     return tree;
 }
 
@@ -165,7 +172,7 @@ unchanged(const struct model *before, const struct model *after)
 }
 
 static void
-compare_here(const struct search *search, unsigned length, const struct tide *tree)
+compare_here(struct search *search, unsigned length, const struct tide *tree)
 {
     const struct model *model = &search->models[length];
     uint64_t addresses[2 * SLOTS];
@@ -187,6 +194,13 @@ compare_here(const struct search *search, unsigned length, const struct tide *tr
         if (found != model_lookup(model, address, &want) || got.start != want.start ||
             got.last != want.last || got.target != want.target || got.flags != want.flags) {
             snprintf(why.text, sizeof(why.text), "tide_lookup(0x%" PRIx64 ")", address);
+            fail(search, length, &why);
+        }
+        got = (struct tide_mapping){ 0 };
+        found = tide_cursor_lookup(&search->cursors[i], address, &got);
+        if (found != model_lookup(model, address, &want) || got.start != want.start ||
+            got.last != want.last || got.target != want.target || got.flags != want.flags) {
+            snprintf(why.text, sizeof(why.text), "tide_cursor_lookup(0x%" PRIx64 ")", address);
             fail(search, length, &why);
         }
     }
