@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The commonest rebuild, done without one: a compact leaf has all slots live, a mapping is to go there,
+ * The commonest rebuild, done without one: a leaf in granules has all slots live, a mapping is to go there,
  * and its parent has room for one more child. The leaf's slots are dealt out to two new
  * leaves as they are; or, in the midst of a run of mappings that come in order, the leaf stays, and the
  * new mapping begins a leaf of its own. Either way there is a new parent, and publishing it is the one
@@ -15,15 +15,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define ALL TIDE__COMPACT_SLOTS /* the slots of the leaf; the new mapping is the one after them */
-
 struct split {
     struct tide *tree;
     const struct tide_mapping *mapping;
     struct tide__path path;
-    const struct tide__compact *leaf;
-    unsigned place[ALL + 1];                 /* of each in the order of addresses */
-    unsigned at[ALL + 1];                    /* and back: which is in a place */
+    tide__ref leaf;
+    unsigned slots;                          /* of the leaf; the new mapping counts as one more */
+    unsigned place[TIDE__COMPACT_SLOTS + 1]; /* of each in the order of addresses */
+    unsigned at[TIDE__COMPACT_SLOTS + 1];    /* and back: which is in a place */
     unsigned share;                          /* how many go to the left */
     enum { LEFT, RIGHT, NEITHER = 3 } stays; /* as which the old leaf does */
     union tide__node *node[3];               /* left, right, parent */
@@ -34,24 +33,18 @@ is_possible(const struct split *split)
 {
     tide__ref leaf = split->path.leaf;
 
-    return split->tree->height > 0 && tide__kind_of(leaf) == TIDE__COMPACT &&
+    return split->tree->height > 0 && tide__kind_of(leaf) != TIDE__PLAIN &&
            tide__leaf_is_full(leaf, tide__live(leaf)) &&
            tide__inner_of(split->path.level[1].ref)->count < TIDE__FANOUT;
 }
 
-static uint32_t
-start_of(const struct split *split, unsigned which)
+static void
+get(const struct split *split, unsigned which, struct tide_mapping *mapping)
 {
-    return which == ALL ? tide__granule(split->mapping->start, split->leaf->leaf.shift)
-                        : tide__u32_load_relaxed(&split->leaf->start[which]);
-}
-
-static uint32_t
-last_of(const struct split *split, unsigned which)
-{
-    return which == ALL ? tide__granule(split->mapping->last, split->leaf->leaf.shift)
-                        : tide__u32_load_relaxed(&split->leaf->start[which]) +
-                              tide__u16_load_relaxed(&split->leaf->extent[which]);
+    if (which == split->slots)
+        *mapping = *split->mapping;
+    else
+        tide__slot_get(split->leaf, which, mapping);
 }
 
 /* Find the order and where to divide it. A run in order, where the leaf's newest slot is the neighbour
@@ -59,25 +52,26 @@ last_of(const struct split *split, unsigned which)
 static void
 divide(struct split *split)
 {
-    uint32_t start[ALL + 1];
-    unsigned new_place;
+    const struct tide__leaf *leaf = tide__leaf_of(split->leaf);
+    uint32_t start[TIDE__COMPACT_SLOTS + 1];
+    unsigned slots = split->slots;
 
-    for (unsigned i = 0; i <= ALL; i++) {
-        start[i] = start_of(split, i);
+    for (unsigned i = 0; i <= slots; i++) {
+        start[i] = i < slots ? tide__u32_load_relaxed(tide__starts_of(split->leaf) + i)
+                             : tide__granule(split->mapping->start, leaf->shift);
         split->place[i] = 0;
     }
-    for (unsigned j = 0; j <= ALL; j++)
-        for (unsigned i = 0; i <= ALL; i++)
+    for (unsigned j = 0; j <= slots; j++)
+        for (unsigned i = 0; i <= slots; i++)
             split->place[i] += start[j] < start[i];
-    for (unsigned i = 0; i <= ALL; i++)
+    for (unsigned i = 0; i <= slots; i++)
         split->at[split->place[i]] = i;
-    new_place = split->place[ALL];
     split->stays = NEITHER;
-    split->share = (ALL + 2) / 2;
-    if (new_place == ALL && split->at[ALL - 1] == split->leaf->leaf.newest) {
+    split->share = (slots + 2) / 2;
+    if (split->place[slots] == slots && split->at[slots - 1] == leaf->newest) {
         split->stays = LEFT;
-        split->share = ALL;
-    } else if (new_place == 0 && split->at[1] == split->leaf->leaf.newest) {
+        split->share = slots;
+    } else if (split->place[slots] == 0 && split->at[1] == leaf->newest) {
         split->stays = RIGHT;
         split->share = 1;
     }
@@ -106,35 +100,59 @@ put_nodes(const struct split *split)
             tide__pool_put(split->tree, split->node[i]);
 }
 
+/* A slot as it is, where both leaves are compact. */
+static void
+copy_slot(struct tide__compact *to, unsigned slot, const struct tide__compact *from, unsigned which)
+{
+    tide__u32_store_relaxed(&to->start[slot], tide__u32_load_relaxed(&from->start[which]));
+    tide__u16_store_relaxed(&to->extent[slot], tide__u16_load_relaxed(&from->extent[which]));
+    to->target[slot] = from->target[which];
+    to->access[slot] = from->access[which];
+}
+
 /* Make a leaf of what is in the places from first to last. */
 static tide__ref
 deal(const struct split *split, union tide__node *node, unsigned first, unsigned last)
 {
-    const struct tide__compact *from = split->leaf;
-    struct tide__compact *to = &node->compact;
+    const struct tide__leaf *from = tide__leaf_of(split->leaf);
+    enum tide__kind kind = tide__kind_of(split->leaf);
+    tide__ref ref = (tide__ref)node | kind;
 
-    to->leaf.base = from->leaf.base;
-    to->leaf.shift = from->leaf.shift;
+    node->leaf.base = from->base;
+    node->leaf.shift = from->shift;
     for (unsigned place = first; place <= last; place++) {
-        unsigned which = split->at[place], slot = place - first;
+        unsigned which = split->at[place];
 
-        if (which == ALL) {
-            tide__slot_set((tide__ref)node | TIDE__COMPACT, slot, split->mapping);
-            continue;
+        if (kind == TIDE__COMPACT && which < split->slots) {
+            copy_slot(&node->compact, place - first, tide__compact_of(split->leaf), which);
+        } else {
+            struct tide_mapping mapping;
+
+            get(split, which, &mapping);
+            tide__slot_set(ref, place - first, &mapping);
         }
-        tide__u32_store_relaxed(&to->start[slot], tide__u32_load_relaxed(&from->start[which]));
-        tide__u16_store_relaxed(&to->extent[slot], tide__u16_load_relaxed(&from->extent[which]));
-        to->target[slot] = from->target[which];
-        to->access[slot] = from->access[which];
     }
-    to->leaf.used = (uint16_t)((1u << (last - first + 1)) - 1);
-    to->leaf.newest = (uint8_t)(last - first);
-    tide__u32_store_relaxed(&to->leaf.live, to->leaf.used);
-    return (tide__ref)node | TIDE__COMPACT;
+    node->leaf.used = (uint16_t)((1u << (last - first + 1)) - 1);
+    node->leaf.newest = (uint8_t)(last - first);
+    tide__u32_store_relaxed(&node->leaf.live, node->leaf.used);
+    return ref;
 }
 
-/* The parent with two children in the place of one. The gap between them belongs to the side on which a
- * run in order goes on. */
+/* The gap between the two belongs to the side on which a run in order goes on. */
+static uint64_t
+separator_of(const struct split *split)
+{
+    struct tide_mapping mapping;
+
+    if (split->stays == RIGHT) {
+        get(split, split->at[split->share - 1], &mapping);
+        return mapping.last;
+    }
+    get(split, split->at[split->share], &mapping);
+    return mapping.start - 1;
+}
+
+/* The parent with two children in the place of one. */
 static tide__ref
 build_parent(const struct split *split, tide__ref left, tide__ref right)
 {
@@ -143,17 +161,15 @@ build_parent(const struct split *split, tide__ref left, tide__ref right)
     struct tide__inner *to = &split->node[2]->inner;
     unsigned index = step->index;
     size_t after = TIDE__FANOUT - 1 - index;
-    uint32_t separator = split->stays == RIGHT ? last_of(split, split->at[split->share - 1])
-                                               : start_of(split, split->at[split->share]) - 1;
+    uint64_t separator = separator_of(split);
 
     memcpy((void *)to, (const void *)from, sizeof(*to));
     if (tide__kind_of(step->ref) == TIDE__NARROW) {
         memmove(&to->narrow[index + 1], &from->narrow[index], after * sizeof(to->narrow[0]));
-        to->narrow[index] = separator;
+        to->narrow[index] = tide__granule(separator, from->shift);
     } else {
         memmove(&to->wide[index + 1], &from->wide[index], (after - 1) * sizeof(to->wide[0]));
-        to->wide[index] =
-            split->leaf->leaf.base + (((uint64_t)separator + 1) << split->leaf->leaf.shift) - 1;
+        to->wide[index] = separator;
     }
     memmove((void *)&to->child[index + 1], (const void *)&from->child[index],
             after * sizeof(to->child[0]));
@@ -195,14 +211,16 @@ tide__split(struct tide *tree, const struct tide_mapping *mapping)
     tide__path_find(tree, mapping->start, &split.path);
     if (!is_possible(&split))
         return 1;
-    split.leaf = tide__compact_of(split.path.leaf);
+    split.leaf = split.path.leaf;
+    split.slots = tide__slots_of(split.leaf);
     divide(&split);
     if (!get_nodes(&split)) {
         put_nodes(&split);
         return -ENOMEM;
     }
-    left = split.stays == LEFT ? split.path.leaf : deal(&split, split.node[0], 0, split.share - 1);
-    right = split.stays == RIGHT ? split.path.leaf : deal(&split, split.node[1], split.share, ALL);
+    left = split.stays == LEFT ? split.leaf : deal(&split, split.node[0], 0, split.share - 1);
+    right =
+        split.stays == RIGHT ? split.leaf : deal(&split, split.node[1], split.share, split.slots);
     publish(&split, build_parent(&split, left, right));
 
     unlinked[unlinked_count++] = (struct tide__unlinked){ split.path.level[1].ref, 1, 0 };

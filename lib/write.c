@@ -97,7 +97,8 @@ same(const struct tide_mapping *a, const struct tide_mapping *b)
 }
 
 /* A mapping that was there before, as it was: its slot still says so, unless another was mapped over it
- * since. Nothing is written but the live mask. Returns the slot's bit, or 0. */
+ * since. Nothing is written but the live mask. Returns the slot's bit, or 0. (No mapping is as the slots of
+ * an empty tree's constant, which have no flags.) */
 static uint32_t
 slot_from_before(const struct tide__site *site, const struct tide_mapping *mapping)
 {

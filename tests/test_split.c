@@ -13,6 +13,9 @@
 #define FRAME (UINT64_C(1) << 44)
 #endif
 
+/* With flags of the caller's leaves are granular, and have fewer slots. */
+static bool with_caller_flags;
+
 /* The page with this number, from base on; every other one stays free. */
 static struct tide_mapping
 page(uint64_t base, uint64_t number)
@@ -20,7 +23,9 @@ page(uint64_t base, uint64_t number)
     uint64_t start = base + number * 2 * UNIT_PAGE;
     struct tide_mapping mapping = M(start, start + UNIT_PAGE - 1);
 
-    mapping.flags = (uint32_t)(1 + number % 7) | (uint32_t)(number % 5) << 16;
+    mapping.flags = (uint32_t)(1 + number % 7);
+    if (with_caller_flags)
+        mapping.flags |= (uint32_t)(number % 5 + 1) << 16;
     return mapping;
 }
 
@@ -75,6 +80,21 @@ Test(split, ascending_run_leaves_full_leaves)
         }
         expect_pages_a_node(14);
         close_after_runs();
+    }
+}
+
+Test(split, runs_with_flags_of_the_callers_leave_full_leaves)
+{
+    with_caller_flags = true;
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        for (int way = 0; way < 3; way++) {
+            unit_open_kind((enum unit_kind)kind);
+            for (uint64_t i = 0; i < MANY; i++) {
+                map_page(0, way == 0 ? i : way == 1 ? MANY - 1 - i : i * 277 % MANY);
+            }
+            expect_pages_a_node(way < 2 ? 10 : 5);
+            close_after_runs();
+        }
     }
 }
 
