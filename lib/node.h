@@ -361,6 +361,15 @@ tide__clip(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
     return piece;
 }
 
+/* Whether next begins where run ends, as addresses and as targets, and no target of both wraps. */
+static inline bool
+tide__continues(const struct tide_mapping *run, const struct tide_mapping *next)
+{
+    return ((run->flags | next->flags) & TIDE_OPAQUE) == 0 && next->start - 1 == run->last &&
+           next->target - run->target == next->start - run->start &&
+           next->last - run->start <= UINT64_MAX - run->target;
+}
+
 /* ------------------------------------------------------------------------- what readers load -- */
 
 /* The acquiring loads; where they are called, a comment tells what for. */

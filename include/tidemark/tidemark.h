@@ -378,6 +378,40 @@ void tide_iterate_down(struct tide_iterator *iterator, const struct tide *tree, 
  * for the length of each call. */
 bool tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping);
 
+/* ------------------------------------------------------------------------------------- runs -- */
+
+/* Mappings that could be one: neighbours of equal flags whose targets are neighbours too. An opaque
+ * mapping is a run by itself. A run of several never wraps, neither its addresses nor its targets. */
+struct tide_run {
+    uint64_t start;
+    uint64_t last;     /* inclusive */
+    uint64_t target;   /* what start translates to */
+    uint64_t mappings; /* how many it is made of; tide_iterate_up has their bounds */
+    uint32_t flags;
+};
+
+/* A walk over the runs of a range, to be kept as an iterator may be. Fields are private. */
+struct tide_runs {
+    struct tide_iterator walk;
+    struct tide_mapping ahead; /* the first of the next run */
+    bool more;
+};
+
+/* Begin a walk upwards over the mappings that share an address with the range: they are taken whole
+ * even where they stick out of it, and no others are joined to them. start > last: an empty walk.
+ * Context: Reader. */
+void tide_runs_begin(struct tide_runs *runs, const struct tide *tree, uint64_t start,
+                     uint64_t last);
+
+/* The next run. False at the end, and *run is left as it was. Context: Reader, for the length of each
+ * call. Steps: the mappings of the run. Guarantee: those of tide_iterate_next; a run that spans leaves
+ * may be of several instants. */
+bool tide_runs_next(struct tide_runs *runs, struct tide_run *run);
+
+/* The number of runs of a range: how few mappings would say the same. Counted anew by each call, in
+ * steps of what is mapped in the range. start > last: 0. Context: Reader. Guarantee: as above. */
+uint64_t tide_count_runs(const struct tide *tree, uint64_t start, uint64_t last);
+
 /* ---------------------------------------------------------------------------- introspection -- */
 
 /* The highest and lowest address ever mapped, since creation or the last reset; false: none.
