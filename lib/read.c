@@ -5,41 +5,13 @@
  * no state is carried from one leaf to another but that address, which only moves one way.
  */
 #include "leaf.h"
-#include "search.h"
-#include "tree.h"
-
-/* A leaf and the addresses it owns, as a reader came to it. */
-struct owner {
-    tide__ref leaf;
-    uint32_t live;
-    uint64_t start, last;
-};
-
-static struct owner
-find_owner(const struct tide *tree, uint64_t address)
-{
-    struct owner owner = { tide__enter(tree), 0, 0, UINT64_MAX };
-
-    while (tide__is_inner(owner.leaf)) {
-        const struct tide__inner *node = tide__inner_of(owner.leaf);
-        size_t rank = tide__rank(owner.leaf, address);
-
-        if (rank > 0)
-            owner.start = tide__separator(owner.leaf, rank - 1) + 1;
-        if (rank + 1 < node->count)
-            owner.last = tide__separator(owner.leaf, rank);
-        owner.leaf = tide__child_acquire(node, rank); /* [ACQ-CHILD]: see search.h */
-    }
-    /* [ACQ-LIVE] acquire: see search.h. */
-    owner.live = tide__live_acquire(&tide__leaf_of(owner.leaf)->live) & TIDE__LIVE_SLOTS;
-    return owner;
-}
+#include "owner.h"
 
 bool
 tide_next(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     for (;;) {
-        struct owner owner = find_owner(tree, address);
+        struct tide__owner owner = tide__find_owner(tree, address);
 
         if (tide__leaf_next(owner.leaf, owner.live, address, mapping))
             return true;
@@ -53,7 +25,7 @@ bool
 tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     for (;;) {
-        struct owner owner = find_owner(tree, address);
+        struct tide__owner owner = tide__find_owner(tree, address);
 
         if (tide__leaf_prev(owner.leaf, owner.live, address, mapping))
             return true;
@@ -191,8 +163,8 @@ static void
 read_leaf(struct tide_iterator *iterator)
 {
     struct tide_mapping *sorted = iterator->leaf;
-    struct owner owner =
-        find_owner(iterator->tree, iterator->down ? iterator->last : iterator->start);
+    struct tide__owner owner =
+        tide__find_owner(iterator->tree, iterator->down ? iterator->last : iterator->start);
     unsigned count = tide__leaf_sorted(owner.leaf, owner.live, sorted), low = 0, high = count;
 
     /* Between the descent and the load of the mask the leaf may have been given the addresses of a

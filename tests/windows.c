@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Questions across leaves, with the writer at work in the narrowest window: between a reader's
- * descent and its load of the live mask. The ordered questions are compiled into this program with
- * a hook there, so that what threads meet once in a billion is met every time.
+ * descent and its load of the live mask. The ordered questions and the translations are compiled
+ * into this program with a hook there, so that what threads meet once in a billion is met every time.
  */
 #include "../lib/search.h"
 
@@ -18,6 +18,7 @@ live_after_the_window(const tide__atomic_u32 *live)
 }
 #define tide__live_acquire live_after_the_window
 #include "../lib/read.c"
+#include "../lib/translate.c"
 #undef tide__live_acquire
 
 #include <inttypes.h>
@@ -159,11 +160,36 @@ try_clamp(void)
     tide_destroy(tree);
 }
 
+static void
+move_up(void)
+{
+    unmap(0, 9);
+    map(20, 29);
+}
+
+/* A leaf is asked for its mask once, also where it has a hole. */
+static void
+try_translate(void)
+{
+    struct tide_translation result;
+
+    create();
+    map(0, 9);
+    map(10, 19);
+    writer = move_up;
+    countdown = 2;
+    if (tide_translate(tree, 5, 25, 0, NULL, 0, 0, &result) != -ENOENT || result.bad != 20 ||
+        result.needed != 2 || countdown != 1)
+        fail("a translation saw one leaf at two instants");
+    tide_destroy(tree);
+}
+
 int
 main(void)
 {
     try_walks();
     try_clamp();
+    try_translate();
     printf("%d wrong answers\n", failures);
     return failures != 0;
 }

@@ -378,6 +378,70 @@ void tide_iterate_down(struct tide_iterator *iterator, const struct tide *tree, 
  * for the length of each call. */
 bool tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping);
 
+/* ------------------------------------------------------------------------------ translation -- */
+
+/* What a part of a range translates to: address a gives target + (a - start), modulo 2^64. Where the
+ * mapping is opaque, target is its handle. */
+struct tide_segment {
+    uint64_t target;
+    uint64_t start;
+    uint64_t last; /* inclusive */
+};
+
+/* The same as memory of this process; laid out as struct iovec of POSIX is. */
+struct tide_iovec {
+    void *base;
+    size_t length;
+};
+
+enum {
+    TIDE_TRANSLATE_MERGE = 1, /* make one entry of neighbours whose targets are neighbours too,
+                                 unless they are opaque, or a target of them wraps */
+    TIDE_TRANSLATE_STOP = 2,  /* stop at the first entry that finds no room and do not count on: for
+                                 those who continue, or each call would pay for all that is left */
+};
+
+/* How far a translation came. */
+struct tide_translation {
+    size_t written; /* entries stored */
+    size_t needed;  /* entries of all that lies below bad, or of the range; with STOP no more than
+                       written + 1 */
+    uint64_t next;  /* where to continue: the address after the entries stored, modulo 2^64 */
+    uint64_t bad;   /* the first address that can't be translated; 0 where none was found */
+};
+
+/* Translate start .. last.
+ * access: flags that every mapping must have, the caller's included; 0: any will do.
+ * segments: room for count of them; may be NULL where count is 0. The first begins at start, each
+ *     next one where the one before ends. None is cut for want of room: a range translated in
+ *     parts, each from next on, gives the segments that one large array gets.
+ * flags: TIDE_TRANSLATE_..., or 0.
+ * result: filled in, whatever is returned; zeroes with -EINVAL.
+ * Returns
+ *   0          the segments are those of the whole range
+ *   -EINVAL    start > last, or a flag that is none
+ *   -ENOENT    result->bad is not mapped
+ *   -EACCES    result->bad is mapped, without all flags of access
+ *   -EMSGSIZE  there are more segments than room for them. All of the range can be translated; but
+ *              with STOP, nobody has looked beyond the first that found no room
+ * With -ENOENT and -EACCES the segments of what lies below bad are stored too, while there is room.
+ * Context: Reader. Asks for no memory, and takes stack of a size that depends on nothing. Steps: one
+ * descent for each leaf in the range, and its mappings. Guarantees: every address by itself is
+ * answered as by tide_lookup (G3). What comes from one leaf is of one instant; a range that spans
+ * leaves, and a segment merged across two, may be put together from several (G4). Reclaim: targets
+ * may be used until the read-side section ends. */
+TIDE_NODISCARD int tide_translate(const struct tide *tree, uint64_t start, uint64_t last,
+                                  uint32_t access, struct tide_segment *segments, size_t count,
+                                  uint32_t flags, struct tide_translation *result);
+
+/* As tide_translate in every respect, with targets taken as addresses of this process. What is longer
+ * than a size_t can say, or has a target that wraps, is cut into several entries.
+ * Returns as tide_translate; and in the manner of -EACCES
+ *   -EFAULT    result->bad is mapped opaquely, or its target is above UINTPTR_MAX */
+TIDE_NODISCARD int tide_translate_iov(const struct tide *tree, uint64_t start, uint64_t last,
+                                      uint32_t access, struct tide_iovec *iovecs, size_t count,
+                                      uint32_t flags, struct tide_translation *result);
+
 /* ------------------------------------------------------------------------------------- runs -- */
 
 /* Mappings that could be one: neighbours of equal flags whose targets are neighbours too. An opaque
