@@ -7,7 +7,8 @@
  *   range       the pair (start, last), both inclusive; [0, UINT64_MAX] is the whole space.
  *               A range never appears as a length, for 2^64 is not a uint64_t.
  *   mapping     a range, the target its first address translates to, and flags
- *   piece       the part of a mapping that a write cuts out of it or leaves behind
+ *   piece       the part of a mapping that a write cuts out of it or leaves behind; a power-of-two
+ *               piece: an aligned block of addresses (tide_pieces_next)
  *   reader      a thread inside a read-side section of the caller's RCU
  *   writer      the one thread that changes a tree; callers exclude each other by their own lock
  *   publish     the single store by which a change becomes visible to readers
@@ -475,6 +476,32 @@ bool tide_runs_next(struct tide_runs *runs, struct tide_run *run);
 /* The number of runs of a range: how few mappings would say the same. Counted anew by each call, in
  * steps of what is mapped in the range. start > last: 0. Context: Reader. Guarantee: as above. */
 uint64_t tide_count_runs(const struct tide *tree, uint64_t start, uint64_t last);
+
+/* ------------------------------------------------------------------- power-of-two pieces -- */
+
+/* 1 << order addresses, of which the first is a multiple of as many: one mask tells them. 64 is the
+ * order of the whole space. */
+struct tide_piece {
+    uint64_t start;
+    uint64_t last; /* inclusive */
+    unsigned order;
+};
+
+/* A range being cut. Fields are private. */
+struct tide_pieces {
+    uint64_t start, last, mask;
+    bool done;
+};
+
+/* Begin to cut a range into the fewest pieces, for commands that take a mask (IOTLB invalidation).
+ * order_most: none has a higher order; 64, or more: no limit. start > last: no pieces. A whole
+ * range takes at most 126 pieces if there is no limit, and may take 2^64 at order 0.
+ * Context: any. No tree is asked. */
+void tide_pieces_begin(struct tide_pieces *pieces, uint64_t start, uint64_t last,
+                       unsigned order_most);
+
+/* The next piece, in ascending order. False at the end, and *piece is left as it was. Context: any. */
+bool tide_pieces_next(struct tide_pieces *pieces, struct tide_piece *piece);
 
 /* ---------------------------------------------------------------------------- introspection -- */
 
