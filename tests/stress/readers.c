@@ -7,16 +7,31 @@
  */
 #include "stress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOKUP, IS_MAPPED, MANY, PROBE, NEXT, PREV, FIRST, LAST, WALK, WATERMARK, BOUND, WHOLLY };
+enum {
+    LOOKUP,
+    IS_MAPPED,
+    MANY,
+    PROBE,
+    NEXT,
+    PREV,
+    FIRST,
+    LAST,
+    WALK,
+    WATERMARK,
+    BOUND,
+    WHOLLY,
+    TRANSLATE
+};
 
-const char *const question_names[QUESTION_KINDS] = { "lookup", "is_mapped",     "lookup_many",
-                                                     "probe",  "next",          "prev",
-                                                     "first",  "last",          "walk",
-                                                     "water",  "bounds, clamp", "wholly" };
+const char *const question_names[QUESTION_KINDS] = {
+    "lookup", "is_mapped", "lookup_many", "probe",         "next",   "prev",      "first",
+    "last",   "walk",      "water",       "bounds, clamp", "wholly", "translate",
+};
 
 static const struct space *
 space_of(const struct reader *r)
@@ -532,14 +547,109 @@ ask_wholly(struct reader *r)
         wrong(r, "is_wholly_mapped", cell_start(space_of(r), first), window, NULL);
 }
 
+/* Whether a mapping translates address to target, so far as it may be used so; NULL: a hole. */
+static bool
+translates(const struct piece *piece, uint64_t address, uint64_t target, uint32_t access)
+{
+    if (piece == NULL || (piece->mapping.flags & access) != access)
+        return false;
+    if ((piece->mapping.flags & TIDE_OPAQUE) == 0)
+        target -= address - piece->mapping.start;
+    return target == piece->mapping.target;
+}
+
+/* Every cell of a segment was translated so at some moment. A segment of one mapping has the last
+ * address of that. */
+static void
+check_segment(struct reader *r, struct window window, const struct tide_segment *segment,
+              uint64_t last, uint32_t access, bool merged)
+{
+    for (uint32_t cell = cell_of(space_of(r), segment->start);
+         cell <= cell_of(space_of(r), segment->last); cell++) {
+        uint64_t start = cell_start(space_of(r), cell), moved = 0;
+        const struct entry *entries;
+        uint32_t count;
+
+        if (start > segment->start)
+            moved = start - segment->start;
+        entries = history_entries(r->shared->history, cell, window, &count);
+        for (; count > 0; count--, entries++) {
+            const struct piece *piece = piece_of(r, entries->piece);
+
+            if (!translates(piece, segment->start + moved, segment->target + moved, access) &&
+                !(translates(piece, segment->start, segment->target, access) &&
+                  (piece->mapping.flags & TIDE_OPAQUE) != 0))
+                continue;
+            if (merged ||
+                segment->last == (piece->mapping.last < last ? piece->mapping.last : last))
+                break;
+        }
+        if (count == 0)
+            wrong(r, "translate, segment", segment->start + moved, window, NULL);
+        saw(r, entries->version);
+    }
+}
+
+/* An address that could not be translated was, at some moment, as the error says. */
+static void
+check_bad(struct reader *r, struct window window, uint64_t bad, uint32_t access, int error)
+{
+    uint32_t count;
+    const struct entry *entries =
+        history_entries(r->shared->history, cell_of(space_of(r), bad), window, &count);
+
+    for (; count > 0; count--, entries++) {
+        const struct piece *piece = piece_of(r, entries->piece);
+
+        if (error == -ENOENT ? piece == NULL
+                             : piece != NULL && (piece->mapping.flags & access) != access) {
+            saw(r, entries->version);
+            return;
+        }
+    }
+    wrong(r, error == -ENOENT ? "translate, a hole" : "translate, no access", bad, window, NULL);
+}
+
+static void
+ask_translate(struct reader *r)
+{
+    enum { ROOM = 24 };
+    struct tide_segment segments[ROOM];
+    uint32_t first = pick_cell(r), last_cell = first + pick(r, 16), access = pick(r, 4);
+    uint32_t flags = pick(r, 2) == 0 ? TIDE_TRANSLATE_MERGE : 0;
+    uint64_t start = pick_address(r, first), last, next = start;
+    struct tide_translation result;
+    struct window window;
+    int error;
+
+    if (last_cell >= space_of(r)->cells)
+        last_cell = space_of(r)->cells - 1;
+    last = cell_last(space_of(r), last_cell);
+    window = ask(r);
+    error = tide_translate(r->shared->tree, start, last, access, segments, ROOM, flags, &result);
+    answered(r, &window);
+    for (size_t i = 0; i < result.written; i++) {
+        if (segments[i].start != next || segments[i].last < next || segments[i].last > last)
+            wrong(r, "translate, order", segments[i].start, window, NULL);
+        check_segment(r, window, &segments[i], last, access, flags != 0);
+        next = segments[i].last + 1;
+    }
+    r->checked += result.written;
+    if (error != 0)
+        check_bad(r, window, result.bad, access, error);
+    if (result.next != next || next != (error != 0 ? result.bad : last + 1))
+        wrong(r, "translate, next", next, window, NULL);
+}
+
 /* ----------------------------------------------------------------------------------- thread -- */
 
 static void
 ask_one(struct reader *r)
 {
-    static const unsigned char kinds[] = { LOOKUP, LOOKUP, LOOKUP, LOOKUP,    LOOKUP, LOOKUP, PROBE,
-                                           PROBE,  PROBE,  PROBE,  IS_MAPPED, MANY,   NEXT,   PREV,
-                                           FIRST,  LAST,   WALK,   WATERMARK, BOUND,  WHOLLY };
+    static const unsigned char kinds[] = { LOOKUP, LOOKUP, LOOKUP,   LOOKUP, LOOKUP,    LOOKUP,
+                                           PROBE,  PROBE,  PROBE,    PROBE,  IS_MAPPED, MANY,
+                                           NEXT,   PREV,   FIRST,    LAST,   WALK,      WATERMARK,
+                                           BOUND,  WHOLLY, TRANSLATE };
     unsigned kind = kinds[pick(r, sizeof(kinds))];
 
     r->asked[kind]++;
@@ -573,8 +683,11 @@ ask_one(struct reader *r)
     case BOUND:
         ask_bound(r);
         break;
-    default:
+    case WHOLLY:
         ask_wholly(r);
+        break;
+    default:
+        ask_translate(r);
     }
 }
 

@@ -13,7 +13,7 @@
 #include "history.h"
 #include "qsbr.h"
 
-enum { QUESTION_KINDS = 12, WALK_MAX = CELLS_MAX };
+enum { QUESTION_KINDS = 13, WALK_MAX = CELLS_MAX };
 
 /* What a reader found and still uses: see hold() in readers.c. 0: nothing. */
 struct held {
