@@ -31,7 +31,7 @@ tide__unit_of(tide__ref ref, uint64_t last)
 }
 
 /* How a node that is too full is split: in halves; or, in the midst of a run of mappings that
- * come in order, leaving a full node behind. */
+ * come in order, leaving a full leaf behind, or an inner node three quarters full. */
 enum tide__split { TIDE__HALVES, TIDE__ASCENDING, TIDE__DESCENDING };
 
 struct tide__rebuild {

@@ -98,7 +98,7 @@ struct tide__leaf {
     uint64_t base;         /* where the frame begins */
     tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
     uint8_t shift;         /* the granule is 1 << shift bytes */
-    uint8_t newest;        /* the slot written last */
+    uint8_t newest;        /* the slot mapped last */
     uint16_t used;         /* bit i: slot i has been written */
 };
 

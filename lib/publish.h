@@ -8,7 +8,7 @@
 
 #include "tree.h"
 
-/* [PUB-LIVE] release: orders the slots written before it. Pairs with ACQ-LIVE in search.h, read.c.
+/* [PUB-LIVE] release: orders the slots written before it. Pairs with ACQ-LIVE in search.h, lookup.h, owner.h.
    Without it: a reader sees the bit of a slot and the slot's memory from before, and answers with a
    mapping that never was. */
 static inline void
@@ -43,7 +43,7 @@ tide__publish_root(struct tide *tree, tide__ref root)
 }
 
 /* [PUB-DEAD] Ordered before the store that unlinks a leaf, because that one is a release. Pairs with
-   ACQ-LIVE in cursor.c. Without it, or after the unlinking: a cursor answers from a leaf that its own
+   ACQ-LIVE in cursor.c and tide__seek_any. Without it, or after the unlinking: a cursor answers from a leaf that its own
    thread has already seen replaced. */
 static inline void
 tide__publish_dead(tide__ref ref)
@@ -55,7 +55,7 @@ tide__publish_dead(tide__ref ref)
 }
 
 /* The same for all leaves at once, where a subtree is unlinked that nobody visits; and where there is no
-   RCU, for a leaf that is freed at once. The count is odd from before the unlinking, when what a way
+   RCU, for a leaf that is freed at once, or whose slots are written again. The count is odd from before the unlinking, when what a way
    down finds is not to be remembered, until after it. */
 static inline void
 tide__publish_severing(struct tide *tree)

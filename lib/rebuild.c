@@ -8,7 +8,7 @@
  *
  * What a removal covers whole is not visited: interior leaves and the subtrees between the two
  * paths are dropped with their parents. New nodes per level: at most three where only the two ends
- * of the run remain, as the children of two full nodes and three new ones fill three.
+ * of the run remain, as the children of two full nodes and four new ones fill three.
  */
 #include "build.h"
 

@@ -77,7 +77,8 @@ struct tide {
     tide__survey_fn *survey;
     tide__seek_fn *seek;
     tide__first_overlap_fn *first_overlap;
-    tide__atomic_ref severed; /* see PUB-SEVERED; no section sees it come round */
+    tide__atomic_ref severed; /* see PUB-SEVERED; no section sees it come round (without an RCU, see
+                                 tide_cursor_init) */
     unsigned shift;           /* of the granules of its frames */
     enum tide_isa isa;
 
@@ -114,8 +115,8 @@ tide__enter(const struct tide *tree)
 }
 
 /* [ACQ-SEVERED] acquire: before a way down, so that what is remembered is not taken for newer than the
-   count; after a look at a leaf remembered, the acquire of its live mask orders it. Pairs with
-   PUB-SEVERED in publish.h. */
+   count; before a look at a leaf remembered, so that its mask is not older. Pairs with PUB-SEVERED in
+   publish.h. */
 static inline uintptr_t
 tide__severed_acquire(const struct tide *tree)
 {

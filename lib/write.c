@@ -420,7 +420,7 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
 
     tree->survey(tree, start, last, site);
     left = site->live & ~site->overlaps;
-    if (left == 0 && tide__pool_wants_empty(tree))
+    if (left == 0 && site->parent == 0 && tide__pool_wants_empty(tree))
         return false;
     if (last > site->last || site->overlaps == 0 || !stays(tree, left))
         return false;
@@ -443,8 +443,8 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
     return true;
 }
 
-/* With the last mapping all leaves go. Should there be no memory to note them down, they stay for what is
- * mapped next. */
+/* With the last mapping all leaves go. There is memory to note them down: no node is made, and the edit
+ * before has retired some, which are waited for if there are no others. */
 static void
 drop_empty_leaves(struct tide *tree)
 {

@@ -310,7 +310,7 @@ struct tide_cursor {
 
 /* Let a cursor begin anew in a tree. To be called at the beginning of every read-side section in which
  * it is used: what it remembers may be freed when the section ends. In a tree without RCU it may be kept
- * for as long as the tree, whatever is written. */
+ * for as long as the tree, whatever is written (where a pointer has 32 bits, for 2^30 writes). */
 void tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree);
 
 /* As tide_lookup in every respect (G1, G3), and never older than an answer given before; faster
@@ -324,7 +324,8 @@ bool tide_cursor_lookup(struct tide_cursor *cursor, uint64_t address, struct tid
 size_t tide_lookup_many(const struct tide *tree, const uint64_t *addresses, size_t count,
                         struct tide_mapping *mappings);
 
-/* The lowest, or highest, mapping that shares an address with the range. start > last: false. */
+/* The lowest, or highest, mapping that shares an address with the range. start > last: false. Guarantee G4:
+ * where mappings come and go, false may be said of a range that was never empty. */
 bool tide_first_overlap(const struct tide *tree, uint64_t start, uint64_t last,
                         struct tide_mapping *mapping);
 bool tide_last_overlap(const struct tide *tree, uint64_t start, uint64_t last,
