@@ -20,9 +20,9 @@ PEERS = {
     "tidemark_urcu": "Tidemark, liburcu", "tidemark_qsbr": "Tidemark, liburcu QSBR",
     "tidemark_avx512": "Tidemark, AVX-512", "tidemark_avx2": "Tidemark, AVX2",
     "tidemark_plain": "Tidemark, plain C", "splus": "static S+-tree", "absl": "absl::btree_map",
-    "maple": "maple tree", "interval_tree": "interval_tree", "gtree": "GTree",
-    "gtree_rwlock": "GTree, rwlock", "gtree_mutex": "GTree, mutex", "judy": "Judy",
-    "boost_icl": "Boost.ICL", "std_map": "std::map",
+    "maple": "maple tree", "maple_qsbr": "maple tree, QSBR", "interval_tree": "interval_tree",
+    "gtree": "GTree", "gtree_rwlock": "GTree, rwlock", "gtree_mutex": "GTree, mutex",
+    "judy": "Judy", "boost_icl": "Boost.ICL", "std_map": "std::map",
 }
 WRITERS = ("idle", "churn", "paced")
 PER_MAPPING = ("iterate", "unmap_all", "map_ascending", "map_descending", "map_random",
