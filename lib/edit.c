@@ -98,6 +98,40 @@ tide__edit_merge_side(const struct tide__edit *edit, unsigned count)
     return 0;
 }
 
+static bool
+leaf_has(tide__ref leaf, uint64_t start, uint64_t last)
+{
+    return tide__leaf_overlaps(leaf, tide__live(leaf), start, last) != 0;
+}
+
+void
+tide__edit_widen(struct tide__edit *edit)
+{
+    struct tide__path *left = &edit->left, *right = edit->right;
+    struct tide__step *low = &left->level[1], *high = &right->level[1];
+    bool below = edit->start > 0 && leaf_has(left->leaf, 0, edit->start - 1);
+    bool above = edit->last < UINT64_MAX && leaf_has(right->leaf, edit->last + 1, UINT64_MAX);
+
+    if (left == right && (below || above))
+        return;
+    if (left == right) {
+        edit->other = *left;
+        right = edit->right = &edit->other;
+        high = &right->level[1];
+    }
+    while (!below && low->index > 0 && tide__live(tide__child_at(low->ref, low->index - 1)) == 0)
+        low->index--;
+    left->leaf = tide__child_at(low->ref, low->index);
+    left->last = tide__child_last(low->ref, low->index, low->last);
+    while (!above && high->index + 1 < tide__inner_of(high->ref)->count &&
+           tide__live(tide__child_at(high->ref, high->index + 1)) == 0)
+        high->index++;
+    right->leaf = tide__child_at(high->ref, high->index);
+    right->last = tide__child_last(high->ref, high->index, high->last);
+    if (left->leaf == right->leaf)
+        edit->right = left;
+}
+
 /* ---------------------------------------------------------------------------------- in place -- */
 
 /* A change of one leaf that needs no new node. */

@@ -102,6 +102,10 @@ int tide__edit_merge_side(const struct tide__edit *edit, unsigned count);
  * mapped next. */
 bool tide__edit_may_be_empty(const struct tide *tree, tide__ref parent, unsigned index);
 
+/* Of a removal in a tree that is not one leaf: an end of it that is left empty takes along the empty
+ * leaves beside it. */
+void tide__edit_widen(struct tide__edit *edit);
+
 /* Whether the leaf that is this child of parent has mappings and should take so many more, those of
  * leaf. */
 bool tide__has_room_for(tide__ref parent, unsigned index, tide__ref leaf, unsigned count);

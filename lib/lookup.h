@@ -7,8 +7,7 @@
 #ifndef TIDE_LIB_LOOKUP_H
 #define TIDE_LIB_LOOKUP_H
 
-#include "search.h"
-#include "tree.h"
+#include "owner.h"
 
 /* How many lookups go down the tree together: enough to cover the latency of memory. */
 #define TIDE__GROUP 32
@@ -98,28 +97,17 @@ static tide__never_inline bool
 tide__first_overlap_far(const struct tide *tree, uint64_t start, uint64_t last,
                         struct tide_mapping *mapping)
 {
-    tide__ref ref = tide__enter(tree);
-    uint64_t owned = UINT64_MAX;
+    struct tide__owner owner = tide__find_owner(tree, start);
+    uint32_t hit = tide__leaf_overlaps(owner.leaf, owner.live, start, last);
     struct tide_mapping found;
-    uint32_t hit;
 
-    for (unsigned level = 0; level < TIDE__MAX_HEIGHT && tide__is_inner(ref); level++) {
-        size_t rank = tide__rank(ref, start);
-
-        owned = tide__owned_last(ref, rank, owned);
-        ref = tide__child_acquire(tide__inner_of(ref), rank); /* [ACQ-CHILD]: see search.h */
-        tide__prefetch_answer(ref);
-    }
-    /* [ACQ-LIVE]: see search.h */
-    hit = tide__live_acquire(&tide__leaf_of(ref)->live) & TIDE__LIVE_SLOTS;
-    hit = tide__leaf_overlaps(ref, hit, start, last);
-    if (hit == 0) {
-        if (last <= owned || !tide_next(tree, owned + 1, &found) || found.start > last)
-            return false;
-        *mapping = found;
+    if (hit != 0) {
+        tide__slot_get(owner.leaf, tide__lowest_slot(owner.leaf, hit), mapping);
         return true;
     }
-    tide__slot_get(ref, tide__lowest_slot(ref, hit), mapping);
+    if (last <= owner.last || !tide_next(tree, owner.last + 1, &found) || found.start > last)
+        return false;
+    *mapping = found;
     return true;
 }
 

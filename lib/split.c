@@ -226,9 +226,7 @@ tide__split(struct tide *tree, const struct tide_mapping *mapping)
     unlinked[unlinked_count++] = (struct tide__unlinked){ split.path.level[1].ref, 1, 0 };
     if (split.stays == NEITHER)
         unlinked[unlinked_count++] = (struct tide__unlinked){ split.path.leaf, 1, 0 };
-    tree->site.start =
-        1; /* the parent that is remembered, and the bounds, are not there any more */
-    tree->site.last = 0;
+    tide__forget_site(tree);
     tree->nodes++;
     tree->retire.retired += unlinked_count;
     tide__count_mapped(tree, mapping->start, mapping->last);

@@ -172,7 +172,7 @@ tide_create(const struct tide_options *options, struct tide **result)
     memset(tree, 0, sizeof(*tree));
     tide__ref_store_relaxed(&tree->root, tide__empty_ref());
     tide__ref_store_relaxed(&tree->retire.done, 0);
-    tree->site.start = 1;
+    tide__forget_site(tree);
     if (!choose_lookup(tree, options->isa)) {
         allocator->release(allocator->context, tree, sizeof(*tree));
         return -ENOTSUP;

@@ -130,6 +130,14 @@ tide__root(const struct tide *tree)
     return tide__ref_load_relaxed(&tree->root);
 }
 
+/* What a write remembers is not there any more, or owns something else. */
+static inline void
+tide__forget_site(struct tide *tree)
+{
+    tree->site.start = 1;
+    tree->site.last = 0;
+}
+
 static inline void
 tide__bytes_add(struct tide_bytes *sum, uint64_t start, uint64_t last)
 {
