@@ -97,6 +97,8 @@ bool
 tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *mappings, size_t count,
                    uint64_t last)
 {
+    const struct tide *tree = rebuild->edit->tree;
+
     while (count > 0) {
         size_t share = leaf_share(rebuild, mappings, count);
         union tide__node *node = new_node(rebuild);
@@ -104,7 +106,7 @@ tide__build_leaves(struct tide__rebuild *rebuild, const struct tide_mapping *map
         if (node == NULL)
             return false;
         rebuild->units[rebuild->unit_count++] =
-            tide__unit_of(tide__leaf_build(node, mappings, share, rebuild->edit->tree->shift),
+            tide__unit_of(tide__leaf_build(node, mappings, share, tree->shift, tree->epoch),
                           share == count ? last : tide__build_separator(rebuild, &mappings[share]));
         mappings += share;
         count -= share;
@@ -132,18 +134,21 @@ have_frame(const struct tide__unit *children, size_t count, unsigned shift, uint
 }
 
 static tide__ref
-build_inner(union tide__node *node, const struct tide__unit *children, size_t count, unsigned shift)
+build_inner(union tide__node *node, const struct tide__unit *children, size_t count,
+            const struct tide *tree)
 {
     struct tide__inner *inner = &node->inner;
-    bool narrow = have_frame(children, count, shift, &inner->base);
+    bool narrow = have_frame(children, count, tree->shift, &inner->base);
 
-    inner->shift = (uint8_t)shift;
+    inner->epoch = tree->epoch;
+    inner->shift = (uint8_t)tree->shift;
     inner->count = (uint8_t)count;
     for (size_t i = 0; i < TIDE__FANOUT; i++)
         tide__ref_store_relaxed(&inner->child[i], i < count ? children[i].ref : 0);
     if (narrow) {
         for (size_t i = 0; i < TIDE__FANOUT; i++)
-            inner->narrow[i] = i + 1 < count ? tide__granule(children[i].last, shift) : UINT32_MAX;
+            inner->narrow[i] =
+                i + 1 < count ? tide__granule(children[i].last, tree->shift) : UINT32_MAX;
         return (tide__ref)node | TIDE__NARROW;
     }
     for (size_t i = 0; i + 1 < TIDE__FANOUT; i++)
@@ -180,7 +185,7 @@ tide__build_level(struct tide__rebuild *rebuild)
             return false;
         share = inner_share(rebuild, left);
         rebuild->units[rebuild->unit_count++] = tide__unit_of(
-            build_inner(node, list, share, rebuild->edit->tree->shift), list[share - 1].last);
+            build_inner(node, list, share, rebuild->edit->tree), list[share - 1].last);
     }
     return true;
 }

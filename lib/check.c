@@ -5,7 +5,7 @@
  */
 #include "leaf.h"
 #include "path.h"
-#include "tree.h"
+#include "retire.h"
 
 #include <errno.h>
 
@@ -53,7 +53,8 @@ check_leaf(struct check *check, tide__ref ref, uint64_t start, uint64_t last, bo
     if (tide__kind_of(ref) != TIDE__COMPACT && tide__kind_of(ref) != TIDE__GRANULAR &&
         tide__kind_of(ref) != TIDE__PLAIN)
         return fail(check, "I1: a leaf of no known kind");
-    if ((tide__u32_load_relaxed(&leaf->live) & TIDE__DEAD) != 0)
+    if ((tide__u32_load_relaxed(&leaf->live) & TIDE__DEAD) != 0 &&
+        check->tree->role != TIDE__SNAPSHOT)
         return fail(check, "I4: a leaf of the tree is marked as unlinked");
     if ((leaf->used | live) >> tide__slots_of(ref) != 0 || (live & ~(uint32_t)leaf->used) != 0)
         return fail(check, "I4: a slot is live that was never used");
@@ -99,6 +100,20 @@ check_separators(struct check *check, tide__ref ref, uint64_t start, uint64_t la
     return true;
 }
 
+/* Whether every snapshot that may have a node may have this child of it. */
+static bool
+is_as_old(const struct tide *tree, tide__ref ref, tide__ref child)
+{
+    if (tide__is_frozen(tree, ref) && !tide__is_frozen(tree, child))
+        return false;
+    if (tree->role == TIDE__SNAPSHOT)
+        return true;
+    for (const struct tide_snapshot *at = tree->origin->newest; at != NULL; at = at->older)
+        if (tide__epoch_of(ref) <= at->epoch && tide__epoch_of(child) > at->epoch)
+            return false;
+    return true;
+}
+
 static bool
 check_node(struct check *check, tide__ref ref, uint64_t start, uint64_t last, unsigned level)
 {
@@ -112,6 +127,8 @@ check_node(struct check *check, tide__ref ref, uint64_t start, uint64_t last, un
         return fail(check, "I6: more nodes than were counted");
     if (tide__is_inner(ref) != (level > 0))
         return fail(check, "I1: leaves are not equally deep");
+    if (tide__epoch_of(ref) == 0 || tide__epoch_of(ref) > check->tree->epoch)
+        return fail(check, "I9: a node of no epoch yet");
     if (level == 0)
         return check_leaf(check, ref, start, last, is_root);
     node = tide__inner_of(ref);
@@ -131,8 +148,40 @@ check_node(struct check *check, tide__ref ref, uint64_t start, uint64_t last, un
             return false;
         if (!tide__accepts(ref, tide__child_at(ref, i)))
             return fail(check, "I8: a child outside the frame of its node");
+        if (!is_as_old(check->tree, ref, tide__child_at(ref, i)))
+            return fail(check, "I9: a snapshot's node has a child that is younger");
         start = child_last + 1;
     }
+    return true;
+}
+
+static void
+count_held(tide__ref ref, void *arg)
+{
+    (void)ref;
+    ++*(uint64_t *)arg;
+}
+
+static bool
+check_held(struct check *check)
+{
+    const struct tide *tree = check->tree;
+    uint64_t held = 0;
+    uint32_t newer = tree->epoch;
+
+    for (const struct tide_snapshot *at = tree->origin->newest; at != NULL; at = at->older) {
+        uint64_t nodes = 0;
+
+        if (at->epoch >= newer)
+            return fail(check, "I10: snapshots are not in the order of their epochs");
+        newer = at->epoch;
+        tide__retire_each_held(at, count_held, &nodes);
+        if (nodes != at->held_nodes)
+            return fail(check, "I10: a snapshot does not hold what was counted");
+        held += nodes;
+    }
+    if (held != tree->retire.held)
+        return fail(check, "I10: snapshots do not hold what was counted");
     return true;
 }
 
@@ -152,10 +201,12 @@ check_counters(struct check *check)
         return fail(check, "I6: the number of mappings is not what was counted");
     if (check->bytes.low != tree->bytes.low || check->bytes.high != tree->bytes.high)
         return fail(check, "I6: the number of bytes is not what was counted");
-    if (pool->allocated !=
-        tree->nodes + pool->free_count + tree->retire.retired + tree->retire.batches)
+    if (tree->role == TIDE__SNAPSHOT)
+        return true;
+    if (pool->allocated != tree->nodes + pool->free_count + tree->retire.retired +
+                               tree->retire.batches + tree->retire.held)
         return fail(check, "I6: nodes are lost, or owned twice");
-    return true;
+    return check_held(check);
 }
 
 int

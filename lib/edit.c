@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "publish.h"
 #include "retire.h"
+#include "version.h"
 
 #include <errno.h>
 
@@ -64,7 +65,7 @@ tide__has_room_for(tide__ref parent, unsigned index, tide__ref leaf, unsigned co
     uint32_t live = tide__live(neighbour);
     bool compact = tide__kind_of(leaf) == TIDE__COMPACT &&
                    tide__kind_of(neighbour) == TIDE__COMPACT &&
-                   tide__leaf_of(leaf)->base == tide__leaf_of(neighbour)->base;
+                   tide__leaf_of(leaf)->frame == tide__leaf_of(neighbour)->frame;
     unsigned most = (compact ? TIDE__COMPACT_SLOTS : TIDE__PLAIN_SLOTS) / 2;
 
     return live != 0 && tide__count_bits(live) + count <= most;
@@ -252,7 +253,7 @@ apply_in_place(struct tide__edit *edit, const struct in_place *change)
 int
 tide__edit_apply(struct tide__edit *edit)
 {
-    if (edit->right == &edit->left) {
+    if (edit->right == &edit->left && !tide__is_frozen(edit->tree, edit->left.leaf)) {
         struct in_place change;
 
         plan_in_place(edit, &change);

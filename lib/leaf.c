@@ -112,13 +112,14 @@ tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigned shi
 
 tide__ref
 tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings, size_t count,
-                 unsigned shift)
+                 unsigned shift, uint32_t epoch)
 {
     tide__ref ref = (tide__ref)node | kind_for(mappings, count, shift);
 
-    node->leaf.base = tide__frame_base(mappings[0].start, shift);
+    node->leaf.frame = tide__frame_at(tide__frame_base(mappings[0].start, shift));
     node->leaf.shift =
         is_one_frame(mappings, count, shift) ? (uint8_t)shift : (uint8_t)TIDE__NO_FRAME;
+    node->leaf.epoch = epoch;
     node->leaf.used = 0;
     for (unsigned i = 0; i < count; i++)
         tide__slot_set(ref, i, &mappings[i]);
@@ -127,9 +128,10 @@ tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings, si
 }
 
 tide__ref
-tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live)
+tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live, uint32_t epoch)
 {
     memcpy((void *)node, (const void *)tide__node_of(ref), sizeof(*node));
+    node->leaf.epoch = epoch;
     node->leaf.used = (uint16_t)live;
     tide__u32_store_relaxed(&node->leaf.live, live);
     return (tide__ref)node | tide__kind_of(ref);

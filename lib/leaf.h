@@ -46,8 +46,8 @@ tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
 
     if (leaf->shift == TIDE__NO_FRAME)
         return true;
-    if (!tide__is_in_frame(mapping->start, leaf->base, leaf->shift) ||
-        !tide__is_in_frame(mapping->last, leaf->base, leaf->shift))
+    if (!tide__is_in_frame(mapping->start, tide__leaf_base(leaf), leaf->shift) ||
+        !tide__is_in_frame(mapping->last, tide__leaf_base(leaf), leaf->shift))
         return false;
     return tide__kind_of(ref) == TIDE__PLAIN ||
            (tide__is_on_granule(mapping->start, mapping->last, leaf->shift) &&
@@ -110,9 +110,9 @@ bool tide__leaf_holds(const struct tide_mapping *mappings, size_t count, unsigne
 
 /* Make node a leaf of these sorted mappings, which it can hold, all live. */
 tide__ref tide__leaf_build(union tide__node *node, const struct tide_mapping *mappings,
-                           size_t count, unsigned shift);
+                           size_t count, unsigned shift, uint32_t epoch);
 
 /* Make node a copy of a leaf in which the slots that are not live are fresh again. */
-tide__ref tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live);
+tide__ref tide__leaf_copy(union tide__node *node, tide__ref ref, uint32_t live, uint32_t epoch);
 
 #endif

@@ -131,9 +131,9 @@ tide__first_overlap_any(const struct tide *tree, uint64_t start, uint64_t last,
     }
     leaf = tide__compact_of(ref);
     if (tide__unlikely(tide__kind_of(ref) != TIDE__COMPACT ||
-                       !tide__is_in_frame(start, leaf->leaf.base, leaf->leaf.shift)))
+                       !tide__is_in_frame(start, tide__leaf_base(&leaf->leaf), leaf->leaf.shift)))
         return tide__first_overlap_far(tree, start, last, mapping);
-    high = (last - leaf->leaf.base) >> leaf->leaf.shift;
+    high = (last - tide__leaf_base(&leaf->leaf)) >> leaf->leaf.shift;
     hit = tide__live_acquire(&leaf->leaf.live) & TIDE__USED_UP; /* [ACQ-LIVE]: see search.h */
     hit &= tide__compact_match(leaf, granule,
                                high < TIDE__FRAME_MASK ? (uint32_t)high : TIDE__FRAME_MASK);

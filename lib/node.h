@@ -34,10 +34,12 @@
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
  *   I6  The counters (mappings, bytes, nodes, empty leaves, height) are those of the tree; nodes in the tree,
- *       free, retired and held for retiring add up to those allocated.
+ *       free, retired, held for retiring and held by snapshots add up to those allocated.
  *   I7  Both watermarks "ever" enclose what is mapped.
  *   I8  The children of a narrow node have its frame, so that all that is mapped below it lies there,
  *       though it may own addresses outside. A leaf of a frame has nothing outside of it.
+ *   I9  A node has an epoch, not above the tree's; where a node may be in a snapshot, so may all below it.
+ *   I10 Snapshots have epochs that ascend with time, and hold the nodes that were counted.
  */
 #ifndef TIDE_LIB_NODE_H
 #define TIDE_LIB_NODE_H
@@ -59,6 +61,8 @@
 #define TIDE__MAX_HEIGHT     64
 #define TIDE__FRAME_BITS     5
 #define TIDE__SHIFT_LEAST    1
+#define TIDE__BASE_SHIFT     0
+typedef uint64_t tide__frame;
 #else
 #define TIDE__FANOUT         16
 #define TIDE__COMPACT_SLOTS  16
@@ -68,6 +72,8 @@
 #define TIDE__MAX_HEIGHT     28
 #define TIDE__FRAME_BITS     32
 #define TIDE__SHIFT_LEAST    12
+#define TIDE__BASE_SHIFT     32
+typedef uint32_t tide__frame;
 #endif
 /* A split leaves room for five children or more, so a level more takes five times as many
  * operations as the level before: 5^28 is beyond 2^64. docs/design.md has the argument. */
@@ -95,7 +101,8 @@ typedef uintptr_t tide__ref;
 
 /* These fields are common to all leaves. newest and used are the writer's alone. */
 struct tide__leaf {
-    uint64_t base;         /* where the frame begins */
+    tide__frame frame;     /* where the frame begins, without TIDE__BASE_SHIFT low bits */
+    uint32_t epoch;        /* in which it was made: see version.h */
     tide__atomic_u32 live; /* bit i: slot i holds a mapping. The word that PUB-LIVE stores */
     uint8_t shift;         /* the granule is 1 << shift bytes */
     uint8_t newest;        /* the slot mapped last */
@@ -141,12 +148,13 @@ struct tide__inner {
     union {
         struct {
             uint32_t narrow[TIDE__FANOUT]; /* line 0; the last is the highest number */
-            uint64_t base;                 /* as in a leaf */
+            uint64_t base;                 /* where the frame begins */
         };
         uint64_t wide[TIDE__FANOUT - 1]; /* lines 0 and 1 */
     };
     uint8_t shift;
     uint8_t count;                                             /* children */
+    uint32_t epoch;                                            /* as in a leaf */
     _Alignas(TIDE__LINE) tide__atomic_ref child[TIDE__FANOUT]; /* lines 2 and 3: the words that
                                                                   PUB-CHILD stores */
 };
@@ -295,6 +303,18 @@ tide__is_in_frame(uint64_t address, uint64_t base, unsigned shift)
     return (address - base) >> shift <= TIDE__FRAME_MASK;
 }
 
+static tide__always_inline uint64_t
+tide__leaf_base(const struct tide__leaf *leaf)
+{
+    return (uint64_t)leaf->frame << TIDE__BASE_SHIFT;
+}
+
+static inline tide__frame
+tide__frame_at(uint64_t base)
+{
+    return (tide__frame)(base >> TIDE__BASE_SHIFT);
+}
+
 /* Whether a node is of a frame, and where it begins. */
 static inline bool
 tide__frame_of(tide__ref ref, uint64_t *base)
@@ -302,7 +322,7 @@ tide__frame_of(tide__ref ref, uint64_t *base)
     if (tide__kind_of(ref) == TIDE__WIDE ||
         (tide__kind_of(ref) == TIDE__PLAIN && tide__leaf_of(ref)->shift == TIDE__NO_FRAME))
         return false;
-    *base = tide__is_inner(ref) ? tide__inner_of(ref)->base : tide__leaf_of(ref)->base;
+    *base = tide__is_inner(ref) ? tide__inner_of(ref)->base : tide__leaf_base(tide__leaf_of(ref));
     return true;
 }
 
@@ -414,16 +434,31 @@ tide__slots_of(tide__ref ref)
     return (unsigned)(slots >> 8 * tide__kind_of(ref)) & 0xff;
 }
 
+static tide__always_inline uint64_t
+tide__compact_start(const struct tide__compact *leaf, size_t slot)
+{
+    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
+
+    return tide__leaf_base(&leaf->leaf) + (start << leaf->leaf.shift);
+}
+
+/* last - start */
+static tide__always_inline uint64_t
+tide__compact_extent(const struct tide__compact *leaf, size_t slot)
+{
+    uint64_t granules = (uint64_t)tide__u16_load_relaxed(&leaf->extent[slot]) + 1;
+
+    return (granules << leaf->leaf.shift) - 1;
+}
+
 /* Read a slot that is live in a mask loaded with acquire, or that the caller wrote itself. */
 static inline void
 tide__compact_get(const struct tide__compact *node, size_t slot, struct tide_mapping *mapping)
 {
     const struct tide__compact *leaf = tide__opaque(node);
-    uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
-    uint64_t granules = (uint64_t)tide__u16_load_relaxed(&leaf->extent[slot]) + 1;
 
-    mapping->start = leaf->leaf.base + (start << leaf->leaf.shift);
-    mapping->last = mapping->start + (granules << leaf->leaf.shift) - 1;
+    mapping->start = tide__compact_start(leaf, slot);
+    mapping->last = mapping->start + tide__compact_extent(leaf, slot);
     mapping->target = leaf->target[slot];
     mapping->flags = leaf->access[slot];
 }
@@ -434,9 +469,9 @@ tide__granular_get(const struct tide__granular *leaf, size_t slot, struct tide_m
     uint64_t start = tide__u32_load_relaxed(&leaf->start[slot]);
     uint64_t after = (uint64_t)tide__u32_load_relaxed(&leaf->last[slot]) + 1;
 
-    mapping->start = leaf->leaf.base + (start << leaf->leaf.shift);
-    mapping->last =
-        leaf->leaf.base + (after << leaf->leaf.shift) - 1; /* 2^64 - 1 at the very end */
+    mapping->start = tide__leaf_base(&leaf->leaf) + (start << leaf->leaf.shift);
+    mapping->last = tide__leaf_base(&leaf->leaf) + (after << leaf->leaf.shift) -
+                    1; /* 2^64 - 1 at the very end */
     mapping->target = leaf->target[slot];
     mapping->flags = leaf->access[slot] | (uint32_t)leaf->caller[slot] << 16;
 }

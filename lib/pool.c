@@ -9,6 +9,7 @@
 #include "pool.h"
 
 #include "retire.h"
+#include "version.h"
 
 /* A chunk begins with a line that has this, so that its nodes lie on lines. */
 struct tide__chunk {
@@ -247,7 +248,7 @@ tide__pool_put_subtrees(struct tide *tree, tide__ref ref, uint32_t first, uint32
 static uint64_t
 need_of_first(const struct tide *tree)
 {
-    return tide__pool_reserve(tree, 0) + 1 + tree->retire.has_rcu;
+    return tide__pool_reserve(tree, 0) + 1 + tide__defers_freeing(tree);
 }
 
 union tide__node *
@@ -277,10 +278,10 @@ tide__pool_fill(struct tide *tree, uint64_t count, bool wait)
     return true;
 }
 
-static uint64_t
-batches_for(const struct tide *tree, uint64_t levels)
+uint64_t
+tide__pool_batches(const struct tide *tree, unsigned height)
 {
-    return tree->retire.has_rcu ? tide__retire_batches(4 * levels) : 0;
+    return tide__defers_freeing(tree) ? tide__retire_batches(4 * ((uint64_t)height + 1)) : 0;
 }
 
 uint64_t
@@ -288,7 +289,7 @@ tide__pool_removal_reserve(const struct tide *tree, unsigned height)
 {
     uint64_t levels = (uint64_t)height + 1;
 
-    return 2 * levels + batches_for(tree, levels);
+    return 2 * levels + tide__pool_batches(tree, height);
 }
 
 uint64_t
@@ -296,7 +297,8 @@ tide__pool_reserve(const struct tide *tree, unsigned height)
 {
     uint64_t levels = (uint64_t)height + 1;
 
-    return tide__pool_removal_reserve(tree, height) + 3 * levels + 2 + batches_for(tree, levels);
+    return tide__pool_removal_reserve(tree, height) + 3 * levels + 2 +
+           tide__pool_batches(tree, height);
 }
 
 /* -------------------------------------------------------------------------------- giving back -- */

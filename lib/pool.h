@@ -30,6 +30,9 @@ bool tide__pool_fill(struct tide *tree, uint64_t count, bool wait);
 uint64_t tide__pool_reserve(const struct tide *tree, unsigned height);
 uint64_t tide__pool_removal_reserve(const struct tide *tree, unsigned height);
 
+/* The part of it that is for noting down what has been unlinked. */
+uint64_t tide__pool_batches(const struct tide *tree, unsigned height);
+
 /* Give all memory back to the allocator, whatever it is used for. */
 void tide__pool_drain(struct tide *tree);
 

@@ -62,13 +62,27 @@ tide__publish_severing(struct tide *tree)
 {
     uintptr_t count = tide__ref_load_relaxed(&tree->severed);
 
-    if (tide__planted(14))
+    if (tide__planted(14) || (count & 1) != 0)
         return;
     tide__ref_store_relaxed(&tree->severed, count + 1);
     if (tide__planted(15)) { /* over before it began */
         tide__ref_store_relaxed(&tree->severed, count + 2);
         tide__yield();
     }
+}
+
+/* Of a leaf that is to be unlinked by itself, the one or the other. What a transaction unlinks stays in
+   the tree until it is committed, with one count for all; but a cursor may be used on the transaction. */
+static inline void
+tide__publish_leaving(struct tide *tree, tide__ref leaf)
+{
+    if (tide__is_transaction(tree)) {
+        tide__publish_severing(tree);
+        return;
+    }
+    tide__publish_dead(leaf);
+    if (!tree->retire.has_rcu)
+        tide__publish_severing(tree);
 }
 
 /* [PUB-SEVERED] release: a way down that begins with this count finds what was published before.

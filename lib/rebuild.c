@@ -3,8 +3,8 @@
  * A change of a range by rebuilding. The leaves from left to right (the run) are replaced by new
  * ones; then, level by level upwards, the inner nodes above them, each level from the list of its
  * children: those before the run, the new ones, those after it. Where one new child takes the place
- * of one old child, nothing above has to change: that child pointer is the publishing store. Else
- * it is the root.
+ * of one old child, in a node that may be changed in place (version.h), nothing above has to change: that
+ * child pointer is the publishing store. Else it is the root.
  *
  * What a removal covers whole is not visited: interior leaves and the subtrees between the two
  * paths are dropped with their parents. New nodes per level: at most three where only the two ends
@@ -15,6 +15,7 @@
 #include "leaf.h"
 #include "pool.h"
 #include "publish.h"
+#include "version.h"
 
 #include <errno.h>
 #include <string.h>
@@ -327,7 +328,7 @@ rebuild_inner(struct tide__rebuild *rebuild, struct target *target)
         const struct tide__step *right = &edit->right->level[level];
 
         if (left->ref == right->ref && rebuild->low == rebuild->high && rebuild->unit_count == 1 &&
-            tide__accepts(left->ref, rebuild->units[0].ref)) {
+            !tide__is_frozen(tree, left->ref) && tide__accepts(left->ref, rebuild->units[0].ref)) {
             target->node = tide__inner_of(left->ref);
             target->index = rebuild->low;
             target->ref = rebuild->units[0].ref;
@@ -444,13 +445,13 @@ static void
 tell_cursors(const struct tide__rebuild *rebuild)
 {
     struct tide *tree = rebuild->edit->tree;
-    bool severed = !tree->retire.has_rcu;
+    bool severed = !tree->retire.has_rcu || tide__is_transaction(tree);
 
     for (size_t i = 0; i < rebuild->unlinked_count; i++) {
         const struct tide__unlinked *node = &rebuild->unlinked[i];
 
         if (!tide__is_inner(node->ref))
-            tide__publish_dead(node->ref);
+            tide__publish_leaving(tree, node->ref);
         else if (node->first <= node->last)
             severed = true;
     }

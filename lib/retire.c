@@ -31,9 +31,10 @@ struct item {
 struct tide__batch {
     struct tide_rcu_head head; /* used in the first of a chain */
     struct tide *tree;
-    struct tide__batch *next;      /* in the chain */
-    struct tide__batch *next_done; /* in the list of chains whose grace period is over */
-    uint64_t nodes;                /* in the first of a chain: all that are retired by it */
+    struct tide__batch *next; /* in the chain */
+    uintptr_t next_done;      /* in the list of what is over */
+    uint64_t nodes;           /* in the first of a chain: all that are retired by it */
+    uint32_t death;           /* likewise: snapshots of this epoch and later do not need them */
     uint32_t count;
     struct item item[BATCH_ITEMS];
 };
@@ -60,6 +61,135 @@ tide__retire_batches(uint64_t nodes)
     /* A notice does not straddle batches, so it may leave almost its size unused; and the open
      * batch may be full. */
     return (nodes + 2 * NOTICE_ITEMS) / BATCH_ITEMS + 2;
+}
+
+/* ------------------------------------------------------------------------ what snapshots hold -- */
+
+/* A sieve: what is not younger than epoch stays, the rest is freed. */
+struct sieve {
+    struct tide *tree;
+    uint32_t epoch;
+    uint64_t freed;
+};
+
+static void
+free_node(struct sieve *sieve, tide__ref ref)
+{
+    sieve->freed++;
+    tide__pool_put(sieve->tree, tide__node_of(ref));
+}
+
+static tide__ref sift_subtree(struct sieve *sieve, tide__ref ref);
+
+/* A node that is too young, with those below its children first to last that are not: if there are several,
+ * it stays to keep them together, and nothing has to be allocated. Returns what is left, or 0. */
+static tide__ref
+sift_children(struct sieve *sieve, tide__ref ref, uint32_t first, uint32_t last)
+{
+    struct tide__inner *node = tide__inner_of(ref);
+    tide__ref child = 0;
+    uint8_t kept = 0;
+
+    for (uint32_t i = first; i <= last; i++) {
+        tide__ref left = sift_subtree(sieve, tide__child_at(ref, i));
+
+        if (left == 0)
+            continue;
+        tide__ref_store_relaxed(&node->child[kept++], left);
+        child = left;
+    }
+    if (kept > 1) {
+        node->count = kept;
+        return ref;
+    }
+    free_node(sieve, ref);
+    return child;
+}
+
+/* Below a node that is old enough, all are (version.h). */
+static tide__ref
+sift_subtree(struct sieve *sieve, tide__ref ref)
+{
+    if (tide__epoch_of(ref) <= sieve->epoch)
+        return ref;
+    if (tide__is_inner(ref))
+        return sift_children(sieve, ref, 0, (uint32_t)tide__inner_of(ref)->count - 1);
+    free_node(sieve, ref);
+    return 0;
+}
+
+/* Returns whether anything is left of an item, and changes it to that. */
+static bool
+sift_item(struct sieve *sieve, struct item *item)
+{
+    if (item->word == tide__empty_ref())
+        return false;
+    if (tide__epoch_of(item->word) <= sieve->epoch && !tide__planted(22))
+        return true;
+    if (item->first > item->last) {
+        free_node(sieve, item->word);
+        return false;
+    }
+    item->word = sift_children(sieve, item->word, item->first, item->last);
+    if (item->word == 0)
+        return false;
+    item->first = tide__is_inner(item->word) ? 0 : 1;
+    item->last = tide__is_inner(item->word) ? (uint32_t)tide__inner_of(item->word)->count - 1 : 0;
+    return true;
+}
+
+/* Let a snapshot hold what it needs of a chain, in the batches of it, and free the rest. */
+static void
+hold(struct tide *tree, struct tide__batch *batch, uint64_t nodes, struct tide_snapshot *snapshot)
+{
+    struct sieve sieve = { tree, snapshot->epoch, 0 };
+
+    while (batch != NULL) {
+        struct tide__batch *next = batch->next;
+        uint32_t kept = 0;
+
+        for (uint32_t i = 0; i < batch->count; i++) {
+            struct item item = batch->item[i];
+
+            if (item.word == IS_NOTICE)
+                i += NOTICE_ITEMS - 1;
+            else if (sift_item(&sieve, &item))
+                batch->item[kept++] = item;
+        }
+        batch->count = kept;
+        if (kept > 0) {
+            batch->next = snapshot->held;
+            snapshot->held = batch;
+        } else {
+            tree->retire.batches--;
+            tide__pool_put(tree, node_of_batch(batch));
+        }
+        batch = next;
+    }
+    tree->retire.held += nodes - sieve.freed;
+    snapshot->held_nodes += nodes - sieve.freed;
+}
+
+static void
+each_below(tide__ref ref, tide__held_fn *fn, void *arg)
+{
+    if (tide__is_inner(ref))
+        for (unsigned i = 0; i < tide__inner_of(ref)->count; i++)
+            each_below(tide__child_at(ref, i), fn, arg);
+    fn(ref, arg);
+}
+
+void
+tide__retire_each_held(const struct tide_snapshot *snapshot, tide__held_fn *fn, void *arg)
+{
+    for (const struct tide__batch *batch = snapshot->held; batch != NULL; batch = batch->next)
+        for (uint32_t i = 0; i < batch->count; i++) {
+            const struct item *item = &batch->item[i];
+
+            for (uint32_t child = item->first; child <= item->last; child++)
+                each_below(tide__child_at(item->word, child), fn, arg);
+            fn(item->word, arg);
+        }
 }
 
 /* --------------------------------------------------------------------- when readers are gone -- */
@@ -108,31 +238,35 @@ make_calls(const struct tide__batch *batch)
         }
 }
 
+void
+tide__retire_push(struct tide *tree, uintptr_t what, uintptr_t *next)
+{
+    uintptr_t top = tide__ref_load_relaxed(&tree->done);
+
+    /* [REL-DONE] release: orders the reads of the nodes by callbacks, or by who had the snapshot, and *next,
+       before the push. Pairs with ACQ-DONE below. Without it: the writer reuses a node that a callback still
+       reads. The writer takes the whole list, so there is no ABA. */
+    do
+        *next = top;
+    while (!(tide__planted(7) ? tide__ref_swap_relaxed(&tree->done, &top, what)
+                              : tide__ref_swap_release(&tree->done, &top, what)));
+}
+
 /* Runs where the RCU runs deferred calls, beside the writer. */
 static void
 grace_period_over(struct tide_rcu_head *head)
 {
     struct tide__batch *first = (struct tide__batch *)(void *)head;
-    tide__atomic_ref *done = &first->tree->retire.done;
-    uintptr_t top;
 
     for (const struct tide__batch *batch = first; batch != NULL; batch = batch->next)
         make_calls(batch);
-    /* [REL-DONE] release: orders the callbacks' reads of the nodes, and next_done, before the push.
-       Pairs with ACQ-DONE below. Without it: the writer reuses a node that a callback still reads.
-       The writer takes the whole list, so there is no ABA. */
-    top = tide__ref_load_relaxed(done);
-    do
-        first->next_done = (struct tide__batch *)top;
-    while (!(tide__planted(7) ? tide__ref_swap_relaxed(done, &top, (uintptr_t)first)
-                              : tide__ref_swap_release(done, &top, (uintptr_t)first)));
+    tide__retire_push(first->tree, (uintptr_t)first, &first->next_done);
 }
 
+/* Without the nodes' count, which the caller has. */
 static void
-free_chain(struct tide *tree, struct tide__batch *batch)
+free_batches(struct tide *tree, struct tide__batch *batch)
 {
-    uint64_t nodes = batch->nodes;
-
     while (batch != NULL) {
         struct tide__batch *next = batch->next;
 
@@ -148,25 +282,62 @@ free_chain(struct tide *tree, struct tide__batch *batch)
         tide__pool_put(tree, node_of_batch(batch));
         batch = next;
     }
-    tree->pool.free_count += nodes;
+}
+
+static void
+free_chain(struct tide *tree, struct tide__batch *chain)
+{
+    struct tide_snapshot *snapshot = tree->origin->newest;
+    uint64_t nodes = chain->nodes;
+
+    while (snapshot != NULL && snapshot->epoch >= chain->death)
+        snapshot = snapshot->older;
     tree->retire.retired -= nodes;
     tree->retire.handed_over -= nodes;
+    if (snapshot != NULL) {
+        hold(tree, chain, nodes, snapshot);
+    } else {
+        free_batches(tree, chain);
+        tree->pool.free_count += nodes;
+    }
+}
+
+void
+tide__retire_release(struct tide *tree, const struct tide_snapshot *snapshot,
+                     struct tide_snapshot *older)
+{
+    uint64_t nodes = snapshot->held_nodes;
+
+    tree->retire.held -= nodes;
+    if (older != NULL) {
+        hold(tree, snapshot->held, nodes, older);
+    } else {
+        free_batches(tree, snapshot->held);
+        tree->pool.free_count += nodes;
+    }
 }
 
 static void
 collect(struct tide *tree)
 {
-    struct tide__batch *chain;
+    tide__atomic_ref *done = &tree->origin->done;
+    uintptr_t what;
 
     /* [ACQ-DONE] acquire: pairs with REL-DONE above. */
-    chain = (struct tide__batch *)(tide__planted(8)
-                                       ? tide__ref_exchange_relaxed(&tree->retire.done, 0)
-                                       : tide__ref_exchange_acquire(&tree->retire.done, 0));
-    while (chain != NULL) {
-        struct tide__batch *next = chain->next_done;
+    what = tide__planted(8) ? tide__ref_exchange_relaxed(done, 0)
+                            : tide__ref_exchange_acquire(done, 0);
+    while (what != 0) {
+        if ((what & TIDE__RELEASED) != 0) {
+            struct tide_snapshot *snapshot = (struct tide_snapshot *)(what & ~TIDE__RELEASED);
 
-        free_chain(tree, chain);
-        chain = next;
+            what = snapshot->next_done;
+            tide__snapshot_free(tree, snapshot);
+        } else {
+            struct tide__batch *chain = (struct tide__batch *)what;
+
+            what = chain->next_done;
+            free_chain(tree, chain);
+        }
     }
 }
 
@@ -174,6 +345,9 @@ void
 tide__retire_collect(struct tide *tree)
 {
     collect(tree);
+    /* Not in the midst of a change, which counts on what is frozen when it begins. */
+    if (!tide__is_transaction(tree))
+        tree->frozen = tide__frozen_by_snapshots(tree);
     if (tree->nodes == 0)
         tide__pool_trim(tree);
 }
@@ -192,6 +366,7 @@ flush(struct tide *tree)
     retire->first = retire->open = retire->tail = NULL;
     retire->urgent = false;
     chain->nodes = retire->retired - retire->handed_over;
+    chain->death = tree->epoch;
     retire->handed_over = retire->retired;
     if (tide__planted(10)) { /* no grace period */
         grace_period_over(&chain->head);
@@ -203,7 +378,8 @@ flush(struct tide *tree)
     } else {
         bool busy = tree->busy;
 
-        retire->rcu.synchronize(retire->rcu.context);
+        if (retire->has_rcu)
+            retire->rcu.synchronize(retire->rcu.context);
         tree->busy = true; /* here the callbacks run inside a write */
         grace_period_over(&chain->head);
         tree->busy = busy;
@@ -213,9 +389,10 @@ flush(struct tide *tree)
 void
 tide__retire_wait(struct tide *tree)
 {
-    if (!tree->retire.has_rcu || tree->busy)
+    if (tree->busy)
         return;
-    flush(tree);
+    if (!tide__is_transaction(tree)) /* readers have what it unlinked */
+        flush(tree);
     if (tree->retire.rcu.defer != NULL)
         tree->retire.rcu.barrier(tree->retire.rcu.context);
     /* What this frees may be what the caller waits for: it is not given back here. */
@@ -237,7 +414,7 @@ append(struct tide *tree, struct tide__batch *batch)
 {
     struct tide__retire *retire = &tree->retire;
 
-    batch->tree = tree;
+    batch->tree = tree->origin;
     batch->next = NULL;
     batch->count = 0;
     if (retire->first == NULL)
@@ -275,7 +452,7 @@ tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t f
 {
     size_t items = nodes + notices * NOTICE_ITEMS;
 
-    if (!tree->retire.has_rcu || items == 0)
+    if (!tide__defers_freeing(tree) || items == 0)
         return true;
     if (notices > 0)
         items += (notices + 1) * NOTICE_ITEMS; /* what they may leave unused */
@@ -332,7 +509,9 @@ add_node(struct tide__retire *retire, const struct tide__unlinked *unlinked)
 static bool
 is_due(const struct tide__retire *retire)
 {
-    if (retire->urgent)
+    if (retire->open == NULL)
+        return false;
+    if (retire->urgent || !retire->has_rcu)
         return true;
     if (retire->rcu.defer == NULL)
         return retire->batches >= SYNCHRONIZE_AFTER;
@@ -355,6 +534,18 @@ retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t 
         tide__pool_trim(tree);
 }
 
+/* Nobody has seen what a transaction has made. */
+static bool
+free_if_private(struct tide *tree, const struct tide__unlinked *unlinked)
+{
+    if (!tide__is_transaction(tree) || unlinked->first <= unlinked->last ||
+        tide__is_frozen(tree, unlinked->ref))
+        return false;
+    tree->retire.retired--;
+    tide__pool_put(tree, tide__node_of(unlinked->ref));
+    return true;
+}
+
 void
 tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t count,
              const struct tide__notice *notices, size_t notice_count)
@@ -365,7 +556,7 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
         retire->urgent = true; /* all memory may go back when the last of it is free */
         tree->pool.was_emptied = true;
     }
-    if (!retire->has_rcu) {
+    if (!tide__defers_freeing(tree)) {
         retire_at_once(tree, unlinked, count, notices, notice_count);
         return;
     }
@@ -374,8 +565,83 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
     for (size_t i = 0; i < notice_count; i++)
         add_notice(retire, &notices[i]);
     for (size_t i = 0; i < count; i++)
-        add_node(retire, &unlinked[i]);
+        if (notice_count > 0 || !free_if_private(tree, &unlinked[i]))
+            add_node(retire, &unlinked[i]);
     return_unused(tree);
-    if (is_due(retire))
+    if (!tide__is_transaction(tree))
+        tide__retire_committed(tree);
+}
+
+uint32_t
+tide__retire_mark(const struct tide *tree)
+{
+    return tree->retire.open != NULL ? tree->retire.open->count : 0;
+}
+
+void
+tide__retire_committed(struct tide *tree)
+{
+    if (is_due(&tree->retire))
         flush(tree);
+    if (!tree->retire.has_rcu)
+        tide__retire_collect(tree);
+}
+
+void
+tide__retire_private(struct tide *work, tide__ref ref)
+{
+    if (tide__is_frozen(work, ref))
+        return;
+    if (tide__is_inner(ref))
+        for (unsigned i = 0; i < tide__inner_of(ref)->count; i++)
+            tide__retire_private(work, tide__child_at(ref, i));
+    tide__pool_put(work, tide__node_of(ref));
+}
+
+/* What an aborted transaction unlinked is in the tree, but for what it had made itself. */
+static void
+forget_item(struct tide *work, const struct item *item)
+{
+    if (tide__is_frozen(work, item->word))
+        return;
+    for (uint32_t i = item->first; i <= item->last; i++)
+        tide__retire_private(work, tide__child_at(item->word, i));
+    tide__pool_put(work, tide__node_of(item->word));
+}
+
+static void
+forget_items(struct tide *work, const struct tide__batch *batch, uint32_t from)
+{
+    for (; batch != NULL; batch = batch->next, from = 0)
+        for (uint32_t i = from; i < batch->count; i++)
+            if (batch->item[i].word == IS_NOTICE)
+                i += NOTICE_ITEMS - 1;
+            else
+                forget_item(work, &batch->item[i]);
+}
+
+void
+tide__retire_aborted(struct tide_txn *txn)
+{
+    struct tide *work = &txn->work;
+    struct tide__retire *retire = &work->retire;
+    struct tide__batch *batch = txn->open != NULL ? txn->open->next : retire->first;
+
+    forget_items(work, txn->open != NULL ? txn->open : retire->first, txn->open_count);
+    while (batch != NULL) {
+        struct tide__batch *next = batch->next;
+
+        retire->batches--;
+        tide__pool_put(work, node_of_batch(batch));
+        batch = next;
+    }
+    retire->open = retire->tail = txn->open;
+    if (txn->open == NULL) {
+        retire->first = NULL;
+    } else {
+        txn->open->next = NULL;
+        txn->open->count = txn->open_count;
+    }
+    retire->urgent = txn->urgent;
+    retire->retired = retire->handed_over + txn->unflushed;
 }

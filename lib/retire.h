@@ -11,7 +11,7 @@
 #ifndef TIDE_LIB_RETIRE_H
 #define TIDE_LIB_RETIRE_H
 
-#include "tree.h"
+#include "version.h"
 
 /* A node to be retired; and with it, if it is an inner node, the subtrees below its children first
  * to last (first > last: none). */
@@ -42,8 +42,34 @@ void tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size
 static inline bool
 tide__retire_is_due(const struct tide *tree)
 {
-    return tide__ref_load_relaxed(&tree->retire.done) != 0 || tree->nodes == 0;
+    return tide__ref_load_relaxed(&tree->done) != 0 || tree->nodes == 0;
 }
+
+/* Say that something is over that begins with this link: a chain of batches, or, with TIDE__RELEASED, a
+ * snapshot. From any thread. */
+#define TIDE__RELEASED ((uintptr_t)1)
+void tide__retire_push(struct tide *tree, uintptr_t what, uintptr_t *next);
+
+/* Give back what a released snapshot held, but for what older needs, which then holds it. */
+void tide__retire_release(struct tide *tree, const struct tide_snapshot *snapshot,
+                          struct tide_snapshot *older);
+
+/* How much of the open batch is in use. */
+uint32_t tide__retire_mark(const struct tide *tree);
+
+/* Of a transaction that has been committed and given its state to tree: what it unlinked may go. */
+void tide__retire_committed(struct tide *tree);
+
+/* Of one that is aborted: forget what it noted down since, and free those nodes of it that it had made. The
+ * state is that of work. */
+void tide__retire_aborted(struct tide_txn *txn);
+
+/* Call fn for every node that a snapshot holds; not for its children. */
+typedef void tide__held_fn(tide__ref ref, void *arg);
+void tide__retire_each_held(const struct tide_snapshot *snapshot, tide__held_fn *fn, void *arg);
+
+/* Free a node that was made by the transaction, and all below it that was. */
+void tide__retire_private(struct tide *work, tide__ref ref);
 
 /* Free the nodes of batches whose grace period is over; and if the tree is empty and this was all
  * that it held, give its memory back. */

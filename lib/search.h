@@ -466,10 +466,20 @@ tide__compact_lookup(const struct tide__compact *leaf, uint64_t address, uint32_
        Pairs with PUB-LIVE in publish.h. Without it: a slot just made live is read half filled. */
     uint32_t live = tide__live_acquire(&leaf->leaf.live);
     uint32_t hit = tide__compact_point(leaf, granule) & live & TIDE__USED_UP;
+    uint64_t start, extent;
+    size_t slot;
 
-    if (hit == 0 || tide__unlikely(!tide__is_in_frame(address, leaf->leaf.base, leaf->leaf.shift)))
+    if (hit == 0)
         return false;
-    tide__compact_get(leaf, tide__lowest_bit(hit), mapping);
+    slot = tide__lowest_bit(hit);
+    start = tide__compact_start(leaf, slot);
+    extent = tide__compact_extent(leaf, slot);
+    if (tide__unlikely(address - start > extent)) /* it has the granule's number in another frame */
+        return false;
+    mapping->start = start;
+    mapping->last = start + extent;
+    mapping->target = leaf->target[slot];
+    mapping->flags = leaf->access[slot];
     return true;
 }
 
@@ -481,7 +491,7 @@ tide__other_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tid
 
     if (tide__kind_of(ref) == TIDE__PLAIN)
         hit = tide__plain_match(tide__plain_of(ref), hit, address, address);
-    else if (tide__is_in_frame(address, leaf->base, leaf->shift))
+    else if (tide__is_in_frame(address, tide__leaf_base(leaf), leaf->shift))
         hit &= tide__granular_match(tide__granular_of(ref), granule, granule);
     else
         hit = 0;
@@ -509,10 +519,10 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
 
     if (tide__unlikely(tide__kind_of(ref) == TIDE__PLAIN))
         return tide__plain_match(tide__plain_of(ref), live, start, last);
-    if (last < leaf->base)
+    if (last < tide__leaf_base(leaf))
         return 0;
-    low = start < leaf->base ? 0 : (start - leaf->base) >> leaf->shift;
-    high = (last - leaf->base) >> leaf->shift;
+    low = start < tide__leaf_base(leaf) ? 0 : (start - tide__leaf_base(leaf)) >> leaf->shift;
+    high = (last - tide__leaf_base(leaf)) >> leaf->shift;
     if (low > TIDE__FRAME_MASK)
         return 0;
     if (high > TIDE__FRAME_MASK)

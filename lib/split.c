@@ -11,6 +11,7 @@
 #include "pool.h"
 #include "publish.h"
 #include "retire.h"
+#include "version.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,9 +32,12 @@ struct split {
 static bool
 is_possible(const struct split *split)
 {
+    const struct tide *tree = split->tree;
     tide__ref leaf = split->path.leaf;
 
-    return split->tree->height > 0 && tide__kind_of(leaf) != TIDE__PLAIN &&
+    if (tree->height > 1 && tide__is_frozen(tree, split->path.level[2].ref))
+        return false;
+    return tree->height > 0 && tide__kind_of(leaf) != TIDE__PLAIN &&
            tide__leaf_is_full(leaf, tide__live(leaf)) &&
            tide__inner_of(split->path.level[1].ref)->count < TIDE__FANOUT;
 }
@@ -118,7 +122,8 @@ deal(const struct split *split, union tide__node *node, unsigned first, unsigned
     enum tide__kind kind = tide__kind_of(split->leaf);
     tide__ref ref = (tide__ref)node | kind;
 
-    node->leaf.base = from->base;
+    node->leaf.frame = from->frame;
+    node->leaf.epoch = split->tree->epoch;
     node->leaf.shift = from->shift;
     for (unsigned place = first; place <= last; place++) {
         unsigned which = split->at[place];
@@ -176,6 +181,7 @@ build_parent(const struct split *split, tide__ref left, tide__ref right)
     tide__ref_store_relaxed(&to->child[index], left);
     tide__ref_store_relaxed(&to->child[index + 1], right);
     to->count++;
+    to->epoch = split->tree->epoch;
     return (tide__ref)to | tide__kind_of(step->ref);
 }
 
@@ -185,11 +191,8 @@ publish(const struct split *split, tide__ref parent)
     struct tide *tree = split->tree;
     const struct tide__step *above = &split->path.level[2];
 
-    if (split->stays == NEITHER) {
-        tide__publish_dead(split->path.leaf);
-        if (!tree->retire.has_rcu)
-            tide__publish_severing(tree); /* the leaf is freed at once */
-    }
+    if (split->stays == NEITHER)
+        tide__publish_leaving(tree, split->path.leaf);
     if (tree->height == 1)
         tide__publish_root(tree, parent);
     else

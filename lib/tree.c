@@ -171,7 +171,9 @@ tide_create(const struct tide_options *options, struct tide **result)
 
     memset(tree, 0, sizeof(*tree));
     tide__ref_store_relaxed(&tree->root, tide__empty_ref());
-    tide__ref_store_relaxed(&tree->retire.done, 0);
+    tide__ref_store_relaxed(&tree->done, 0);
+    tree->origin = tree;
+    tree->epoch = 1;
     tide__forget_site(tree);
     if (!choose_lookup(tree, options->isa)) {
         allocator->release(allocator->context, tree, sizeof(*tree));
@@ -200,7 +202,8 @@ void
 tide_barrier(struct tide *tree)
 {
     tide__retire_wait(tree);
-    tide__pool_trim(tree);
+    if (!tree->busy)
+        tide__retire_collect(tree);
 }
 
 void
@@ -210,6 +213,8 @@ tide_destroy(struct tide *tree)
 
     if (tree == NULL)
         return;
+    if (tree->txn != NULL && tree->busy)
+        tide_txn_abort(tree->txn);
     tide__retire_wait(tree);
     allocator = tree->pool.allocator;
     if (allocator.drop != NULL) {
@@ -217,6 +222,10 @@ tide_destroy(struct tide *tree)
         allocator.drop(allocator.context);
         return;
     }
+    while (tree->newest != NULL)
+        tide__snapshot_free(tree, tree->newest);
+    if (tree->txn != NULL)
+        allocator.release(allocator.context, tree->txn, sizeof(*tree->txn));
     tide__pool_drain(tree);
     allocator.release(allocator.context, tree, sizeof(*tree));
 }
@@ -263,6 +272,9 @@ tide_stats(const struct tide *tree, struct tide_statistics *stats)
         .retired_nodes = tree->retire.retired,
         .reserve_nodes = tree->pool.free_count,
         .node_size = TIDE__NODE_SIZE,
-        .memory = sizeof(*tree) + tree->pool.bytes,
+        .snapshots = tree->snapshots,
+        .held_nodes = tree->retire.held,
+        .memory = sizeof(*tree) + (tree->txn != NULL ? sizeof(*tree->txn) : 0) +
+                  tree->snapshots * sizeof(struct tide_snapshot) + tree->pool.bytes,
     };
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The tree itself. Readers use the first cache line and nothing else of it; all the rest is the
- * writer's, but for the list on which the RCU leaves batches whose grace period is over.
+ * writer's, but for the list on which others leave what is over: the RCU chains of batches, any thread
+ * its snapshots.
+ *
+ * A transaction and a snapshot begin with a tree of their own, a copy of the one they are of, so that
+ * every question, and within a transaction every change, is what it is elsewhere. version.h has them.
  */
 #ifndef TIDE_LIB_TREE_H
 #define TIDE_LIB_TREE_H
@@ -63,12 +67,13 @@ struct tide__retire {
     uint64_t retired;          /* nodes unlinked and not yet free */
     uint64_t handed_over;      /* those of them that the RCU has, or has had */
     uint64_t batches;          /* nodes in use as batches */
+    uint64_t held;             /* nodes that are not in the tree, but in a snapshot */
     bool urgent;               /* the chain holds a notice or a subtree: hand it over soon */
     bool has_rcu;
     struct tide_rcu rcu;
-    tide__atomic_ref
-        done; /* batches whose grace period is over: pushed by RCU, taken by the writer */
 };
+
+enum tide__role { TIDE__TREE, TIDE__TRANSACTION, TIDE__SNAPSHOT };
 
 struct tide {
     tide__atomic_ref root; /* the word that PUB-ROOT stores */
@@ -82,9 +87,21 @@ struct tide {
     unsigned shift;           /* of the granules of its frames */
     enum tide_isa isa;
 
-    _Alignas(TIDE__LINE) unsigned height; /* levels of inner nodes */
-    bool busy;                            /* a removal callback is running */
-    bool ever;                            /* something was mapped since the last reset */
+    _Alignas(TIDE__LINE)
+        tide__atomic_ref done; /* what is over: pushed by others, taken by the writer */
+    struct tide *origin; /* the tree of which this is a transaction or snapshot; else itself */
+    struct tide_snapshot *newest; /* of those that are not released */
+    struct tide_txn *txn;         /* room for one, from the first on */
+    uint64_t snapshots;
+    enum tide__role role;
+    bool busy; /* a removal callback is running, or a transaction is open */
+
+    /* From here on a transaction begins with a copy of its tree's, and gives it back. */
+    bool ever;       /* something was mapped since the last reset */
+    unsigned height; /* levels of inner nodes */
+    uint32_t
+        epoch; /* of the nodes that are made now, and the last in which one was made that is not */
+    uint32_t frozen; /* to be changed in place; 0: there is none. See version.h */
     unsigned granule_shift;
     uint64_t first, last; /* aperture */
     uint64_t max_mappings, max_retired;
@@ -128,6 +145,12 @@ static inline tide__ref
 tide__root(const struct tide *tree)
 {
     return tide__ref_load_relaxed(&tree->root);
+}
+
+static inline bool
+tide__is_transaction(const struct tide *tree)
+{
+    return tree->role == TIDE__TRANSACTION;
 }
 
 /* What a write remembers is not there any more, or owns something else. */

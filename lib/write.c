@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "publish.h"
 #include "retire.h"
+#include "version.h"
 
 #include <errno.h>
 
@@ -41,7 +42,7 @@ begin(struct tide *tree)
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);
     held = tree->retire.retired + tree->retire.batches;
-    if (tide__likely(held == 0))
+    if (tide__likely(held == 0) || tide__is_transaction(tree)) /* its own waits for the commit */
         return;
     if (limit == 0) {
         limit = tree->nodes * TIDE__NODE_SIZE;
@@ -97,8 +98,7 @@ same(const struct tide_mapping *a, const struct tide_mapping *b)
 }
 
 /* A mapping that was there before, as it was: its slot still says so, unless another was mapped over it
- * since. Nothing is written but the live mask. Returns the slot's bit, or 0. (No mapping is as the slots of
- * an empty tree's constant, which have no flags.) */
+ * since. Nothing is written but the live mask. Returns the slot's bit, or 0. */
 static uint32_t
 slot_from_before(const struct tide__site *site, const struct tide_mapping *mapping)
 {
@@ -117,14 +117,14 @@ slot_from_before(const struct tide__site *site, const struct tide_mapping *mappi
     return UINT32_C(1) << slot;
 }
 
-/* Without an RCU nobody reads now: slots that are not live may be written again, if no cursor remembers
- * them. Returns whether there are any. */
+/* Without an RCU nobody reads now, and nobody reads what a transaction has made: slots that are not live may
+ * be written again, if no cursor remembers them. Returns whether there are any. */
 static bool
 renew_slots(struct tide *tree)
 {
     const struct tide__site *site = &tree->site;
 
-    if (tree->retire.has_rcu || site->leaf == tide__empty_ref() ||
+    if ((tree->retire.has_rcu && !tide__is_transaction(tree)) ||
         tide__leaf_is_full(site->leaf, site->live))
         return false;
     if (!tide__planted(17))
@@ -140,8 +140,11 @@ static bool
 map_in_place(struct tide *tree, const struct tide_mapping *mapping)
 {
     const struct tide__site *site = &tree->site;
-    uint32_t bit = slot_from_before(site, mapping);
+    uint32_t bit;
 
+    if (tide__unlikely(tide__is_frozen(tree, site->leaf)))
+        return false;
+    bit = slot_from_before(site, mapping);
     if (bit == 0) {
         if (tide__leaf_is_full(site->leaf, tide__leaf_of(site->leaf)->used) && !renew_slots(tree))
             return false;
@@ -153,9 +156,9 @@ map_in_place(struct tide *tree, const struct tide_mapping *mapping)
     return true;
 }
 
-/* The next commonest: slots are used up, but not all are live. Readers (there is an RCU) are given a
+/* The next commonest: slots are used up, but not all are live, or the leaf is frozen. Readers are given a
  * copy of the leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
- * -ENOMEM. */
+ * the parent is frozen too, or -ENOMEM. */
 static int
 map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
 {
@@ -165,7 +168,8 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     tide__ref copy;
     uint32_t bit;
 
-    if (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live))
+    if (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live) ||
+        (site->parent != 0 && tide__is_frozen(tree, site->parent)))
         return 1;
     node = tide__pool_get(tree, tree->pool.reserve);
     if (node == NULL)
@@ -174,14 +178,15 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
         tide__pool_put(tree, node);
         return -ENOMEM;
     }
-    copy = tide__leaf_copy(node, site->leaf, site->live);
+    copy = tide__leaf_copy(node, site->leaf, site->live, tree->epoch);
     bit = tide__leaf_fill(copy, mapping);
     tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
-    tide__publish_dead(site->leaf);
+    tide__publish_leaving(tree, site->leaf);
     if (site->parent != 0)
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else
         tide__publish_root(tree, copy);
+    tide__publish_severed(tree);
     site->leaf = copy;
     tree->empty -= site->live == 0 && site->parent != 0;
     tide__count_mapped(tree, mapping->start, mapping->last);
@@ -419,6 +424,8 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
     uint32_t left;
 
     tree->survey(tree, start, last, site);
+    if (tide__unlikely(tide__is_frozen(tree, site->leaf)))
+        return false;
     left = site->live & ~site->overlaps;
     if (left == 0 && site->parent == 0 && tide__pool_wants_empty(tree))
         return false;
@@ -444,7 +451,7 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
 }
 
 /* With the last mapping all leaves go. There is memory to note them down: no node is made, and the edit
- * before has retired some, which are waited for if there are no others. */
+ * before has retired some, which are waited for if there are no others, or has left enough. */
 static void
 drop_empty_leaves(struct tide *tree)
 {
@@ -474,10 +481,12 @@ unmap_by_edit(struct tide__edit *edit, enum tide_unmap_policy policy)
     if (policy == TIDE_UNMAP_SPLIT && low.start < start && low.last > last &&
         tree->max_mappings != 0 && tree->mappings >= tree->max_mappings)
         return -ENOSPC;
-    /* What cuts or shortens may need nodes for good, and leaves those that removals need. */
-    edit->floor = policy == TIDE_UNMAP_SPLIT && (low.start < start || high.last > last)
-                      ? tide__pool_removal_reserve(tree, tree->height)
-                      : 0;
+    /* What cuts or shortens may need nodes for good, and leaves those that removals need; so may what has to
+     * leave as much in a snapshot as it takes, and it leaves what drop_empty_leaves needs. */
+    if (policy == TIDE_UNMAP_SPLIT && (low.start < start || high.last > last))
+        edit->floor = tide__pool_removal_reserve(tree, tree->height);
+    else
+        edit->floor = tree->frozen != 0 ? tide__pool_batches(tree, tree->height) : 0;
     error = tide__edit_apply(edit);
     if (tree->mappings == 0 && tree->height > 0)
         drop_empty_leaves(tree);

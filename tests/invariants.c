@@ -140,7 +140,9 @@ break_leaf(struct tide *tree)
     BREAK(tree, leaf->start[1], leaf->start[0], "I3");
     BREAK(tree, leaf->access[0], 0, "I5");
     BREAK(tree, leaf->access[0], 0x11, "I5");
-    BREAK(tree, leaf->leaf.base, UINT64_C(1) << 63, "I3");
+    BREAK(tree, leaf->leaf.frame, tide__frame_at(UINT64_C(1) << 63), "I3");
+    BREAK(tree, leaf->leaf.epoch, 0, "I9");
+    BREAK(tree, leaf->leaf.epoch, tree->epoch + 1, "I9");
 }
 
 static void

@@ -191,6 +191,8 @@ struct tide_statistics {
     uint64_t height;         /* levels of inner nodes above the leaves */
     uint64_t retired_nodes;  /* unlinked, waiting for a grace period */
     uint64_t reserve_nodes;  /* free, kept for unmap and for reuse */
+    uint64_t snapshots;      /* not released, or not yet given back: see tide_snapshot_release */
+    uint64_t held_nodes;     /* not in the tree any more, kept for snapshots alone */
     uint64_t node_size;      /* bytes of one node, as allocated */
     uint64_t memory;         /* bytes held from the allocator in all, the tree's own included */
 };
@@ -503,6 +505,101 @@ void tide_pieces_begin(struct tide_pieces *pieces, uint64_t start, uint64_t last
 
 /* The next piece, in ascending order. False at the end, and *piece is left as it was. Context: any. */
 bool tide_pieces_next(struct tide_pieces *pieces, struct tide_piece *piece);
+
+/* ----------------------------------------------------------------------------- transactions -- */
+
+/* Several changes that become visible at one instant, or not at all. A transaction works on a tree of its
+ * own that shares with the other what it has not changed: a node is copied when it is changed first,
+ * however often it is changed after. Readers see nothing of it before it is committed; the commit is
+ * one store, of the root. */
+struct tide_txn; /* opaque */
+
+/* Begin a transaction. There may be one at a time: until it ends, writes of the tree, and tide_snapshot_take,
+ * return -EBUSY, and tide_barrier waits for nothing. Questions of the tree are answered as always, by what
+ * was there when the transaction began.
+ * Returns 0 and sets *txn; -EBUSY from a removal callback or where a transaction is open; -ENOMEM, and
+ * nothing has changed. Context: Writer. */
+TIDE_NODISCARD int tide_txn_begin(struct tide *tree, struct tide_txn **txn);
+
+/* The changes. They take what the functions of the same name take, return what those do, and see the changes
+ * made before in the transaction. An error changes nothing of the transaction, which may go on, be committed
+ * or be aborted. What is different:
+ *   fn of tide_txn_replace and tide_txn_unmap is told at once, though readers see the piece until the
+ *       commit, and for good if there is none;
+ *   fn of the deferred ones is told after the commit and a grace period; never if there is no commit;
+ *   every change may return -ENOMEM, an unmap too: nothing that it takes away is free before the commit.
+ * Context: Writer; from a removal callback of the same transaction -EBUSY. */
+TIDE_NODISCARD int tide_txn_map(struct tide_txn *txn, const struct tide_mapping *mapping);
+TIDE_NODISCARD int tide_txn_replace(struct tide_txn *txn, const struct tide_mapping *mapping,
+                                    tide_removed_fn *fn, void *arg);
+TIDE_NODISCARD int tide_txn_replace_deferred(struct tide_txn *txn,
+                                             const struct tide_mapping *mapping,
+                                             tide_removed_fn *fn, void *arg);
+TIDE_NODISCARD int tide_txn_protect(struct tide_txn *txn, uint64_t start, uint64_t last,
+                                    uint32_t flags);
+TIDE_NODISCARD int tide_txn_unmap(struct tide_txn *txn, uint64_t start, uint64_t last,
+                                  enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
+                                  struct tide_unmap_result *result);
+TIDE_NODISCARD int tide_txn_unmap_deferred(struct tide_txn *txn, uint64_t start, uint64_t last,
+                                           enum tide_unmap_policy policy, tide_removed_fn *fn,
+                                           void *arg, struct tide_unmap_result *result);
+
+/* What the tree would be after a commit now, for every question there is: lookups, walks, translations,
+ * tide_stats, tide_check; until the transaction ends. The same pointer for all of its length. Context of
+ * the questions: Writer. */
+const struct tide *tide_txn_tree(const struct tide_txn *txn);
+
+/* tide_lookup in it. */
+bool tide_txn_lookup(const struct tide_txn *txn, uint64_t address, struct tide_mapping *mapping);
+
+/* Let readers see all of it, at one instant: a lookup sees the tree from before, or all changes. A walk
+ * keeps its promise (G4) for each mapping. Cannot fail. Afterwards txn is not valid any more.
+ * Context: Writer, not from a removal callback. Ordering: release, as of tide_map. Reclaim: as if every
+ * change were made now. */
+void tide_txn_commit(struct tide_txn *txn);
+
+/* Forget it. The tree is as it was; of memory, it may hold what the transaction needed, for what comes
+ * next. Afterwards txn is not valid any more. Context: Writer, not from a removal callback. */
+void tide_txn_abort(struct tide_txn *txn);
+
+/* Get the memory that changes may need, so that the next count of them do not return -ENOMEM, whatever
+ * they are: maps, replaces, unmaps, in a transaction or out of it, tide_txn_begin and tide_snapshot_take;
+ * and protects that touch mappings of no more than two leaves (16 mappings side by side lie in no more).
+ * It is not given back while nothing is mapped, until tide_reserve is called again: with 0, it is let go of.
+ * count: what counts is a change that asks for memory; refused ones are not counted.
+ * Returns 0; -EBUSY from a removal callback; -ENOMEM, with what the allocator gave kept for later changes;
+ * -EINVAL, count is beyond any memory.
+ * Context: Writer, also while a transaction is open, which it then serves. */
+TIDE_NODISCARD int tide_reserve(struct tide *tree, uint64_t count);
+
+/* -------------------------------------------------------------------------------- snapshots -- */
+
+/* The tree as it was at one instant, whatever is written since; any number at once. Taking one costs the
+ * same however large the tree is; then the first change of each node makes a copy of it and of those above
+ * it, and what the tree does not need any more is kept for the snapshots that do. */
+struct tide_snapshot; /* opaque */
+
+/* Take one. Returns 0 and sets *snapshot; -EBUSY from a removal callback or while a transaction is open;
+ * -ENOMEM. Context: Writer. While there is one, tide_unmap may return -ENOMEM, changing nothing, where it
+ * would not without: it has to leave what it unmaps. */
+TIDE_NODISCARD int tide_snapshot_take(struct tide *tree, struct tide_snapshot **snapshot);
+
+/* It as a tree, for every question there is: lookups, walks, translations, watermarks, tide_stats (of
+ * its instant), tide_check. Context of the questions, those of the context Writer included: any thread, at
+ * any time until it is released, with no read-side section; the pointer has to reach a thread by a way
+ * that orders memory. All answers are of the one instant: a walk is exact. */
+const struct tide *tide_snapshot_tree(const struct tide_snapshot *snapshot);
+
+/* tide_lookup and tide_iterate_up in it. Context: any thread. */
+bool tide_snapshot_lookup(const struct tide_snapshot *snapshot, uint64_t address,
+                          struct tide_mapping *mapping);
+void tide_snapshot_iterate(struct tide_iterator *iterator, const struct tide_snapshot *snapshot,
+                           uint64_t start, uint64_t last);
+
+/* Release one; NULL is allowed. Nobody may ask it any more. Its memory is given back by the next write of
+ * the tree, or tide_barrier. In whichever order snapshots are released, each keeps what it needs.
+ * Context: any thread, beside the writer, before tide_destroy, which releases what is left. Never waits. */
+void tide_snapshot_release(struct tide_snapshot *snapshot);
 
 /* ---------------------------------------------------------------------------- introspection -- */
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Transactions. One works on a tree of its own that begins as a copy of the other's struct, all of whose
+ * nodes are frozen: the functions of write.c do the rest. What it unlinks is noted down behind what
+ * was there already, and waits for the commit.
+ */
+#include "pool.h"
+#include "publish.h"
+#include "retire.h"
+
+#include <errno.h>
+
+/* Room for one is kept from the first on. */
+static struct tide_txn *
+get_room(struct tide *tree)
+{
+    const struct tide_allocator *allocator = &tree->pool.allocator;
+
+    if (tree->txn == NULL)
+        tree->txn = allocator->allocate(allocator->context, TIDE__LINE, sizeof(*tree->txn));
+    return tree->txn;
+}
+
+int
+tide_txn_begin(struct tide *tree, struct tide_txn **result)
+{
+    struct tide_txn *txn;
+
+    if (tree->busy)
+        return -EBUSY;
+    if (tide__retire_is_due(tree))
+        tide__retire_collect(tree);
+    txn = get_room(tree);
+    if (txn == NULL)
+        return -ENOMEM;
+    txn->reserve = tree->pool.reserve;
+    if (tide__freeze(tree) != 0)
+        return -ENOMEM;
+    tide__version_init(&txn->work, tree, TIDE__TRANSACTION);
+    txn->open = tree->retire.open;
+    txn->open_count = tide__retire_mark(tree);
+    txn->urgent = tree->retire.urgent;
+    txn->unflushed = tree->retire.retired - tree->retire.handed_over;
+    tree->busy = true;
+    *result = txn;
+    return 0;
+}
+
+/* The end of both ways. */
+static void
+end(struct tide *tree)
+{
+    tree->busy = false;
+    tree->frozen = tide__frozen_by_snapshots(tree);
+    tide__retire_committed(tree);
+    if (tide__retire_is_due(tree))
+        tide__retire_collect(tree);
+}
+
+void
+tide_txn_commit(struct tide_txn *txn)
+{
+    struct tide *tree = txn->work.origin;
+
+    if (!tide__planted(24))
+        tide__publish_severing(tree);
+    tide__publish_root(tree, tide__root(&txn->work));
+    tide__publish_severed(tree);
+    tide__version_copy_state(tree, &txn->work);
+    end(tree);
+}
+
+void
+tide_txn_abort(struct tide_txn *txn)
+{
+    struct tide *tree = txn->work.origin;
+
+    tide__retire_private(&txn->work, tide__root(&txn->work));
+    tide__retire_aborted(txn);
+    tree->pool = txn->work.pool;
+    tree->retire = txn->work.retire;
+    tree->pool.reserve = txn->reserve;
+    if (tree->pool.free_count < tree->pool.reserve)
+        tide__pool_fill(tree, tree->pool.reserve, false);
+    end(tree);
+}
+
+const struct tide *
+tide_txn_tree(const struct tide_txn *txn)
+{
+    return &txn->work;
+}
+
+bool
+tide_txn_lookup(const struct tide_txn *txn, uint64_t address, struct tide_mapping *mapping)
+{
+    return tide_lookup(&txn->work, address, mapping);
+}
+
+int
+tide_txn_map(struct tide_txn *txn, const struct tide_mapping *mapping)
+{
+    return tide_map(&txn->work, mapping);
+}
+
+int
+tide_txn_replace(struct tide_txn *txn, const struct tide_mapping *mapping, tide_removed_fn *fn,
+                 void *arg)
+{
+    return tide_replace(&txn->work, mapping, fn, arg);
+}
+
+int
+tide_txn_replace_deferred(struct tide_txn *txn, const struct tide_mapping *mapping,
+                          tide_removed_fn *fn, void *arg)
+{
+    return tide_replace_deferred(&txn->work, mapping, fn, arg);
+}
+
+int
+tide_txn_protect(struct tide_txn *txn, uint64_t start, uint64_t last, uint32_t flags)
+{
+    return tide_protect(&txn->work, start, last, flags);
+}
+
+int
+tide_txn_unmap(struct tide_txn *txn, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+               tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
+{
+    return tide_unmap(&txn->work, start, last, policy, fn, arg, result);
+}
+
+int
+tide_txn_unmap_deferred(struct tide_txn *txn, uint64_t start, uint64_t last,
+                        enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
+                        struct tide_unmap_result *result)
+{
+    return tide_unmap_deferred(&txn->work, start, last, policy, fn, arg, result);
+}
