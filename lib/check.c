@@ -3,6 +3,7 @@
  * tide_check: walk the tree and verify the invariants of node.h, trusting as little as possible of
  * what it finds.
  */
+#include "indexed.h"
 #include "leaf.h"
 #include "path.h"
 #include "retire.h"
@@ -13,8 +14,10 @@ struct check {
     const struct tide *tree;
     const char *reason; /* of the first broken invariant */
     uint64_t nodes, mappings;
+    uint64_t targets; /* entries of the index of targets, if there is one */
     unsigned empty;
     struct tide_bytes bytes;
+    uint64_t entries[TIDE__INDEXES];
 };
 
 static bool
@@ -22,6 +25,22 @@ fail(struct check *check, const char *reason)
 {
     check->reason = reason;
     return false;
+}
+
+static bool
+is_indexed(const struct tide *tree, const struct tide_mapping *mapping)
+{
+    const struct tide__index *index = &tree->indexes.index[TIDE__TARGETS];
+    struct tide__entry want[2], got;
+    unsigned count = tide__target_entries(mapping, want);
+
+    if ((tree->indexes.kinds & TIDE_INDEX_TARGETS) == 0)
+        return true;
+    for (unsigned i = 0; i < count; i++)
+        if (!tide__index_up(index->next, index->by_extent, want[i].key, want[i].value, 0, &got) ||
+            got.key != want[i].key || got.value != want[i].value || got.last != want[i].last)
+            return false;
+    return true;
 }
 
 static bool
@@ -35,9 +54,12 @@ check_mapping(struct check *check, const struct tide_mapping *mapping)
         return fail(check, "I5: a mapping outside the aperture");
     if (!tide__is_on_granule(mapping->start, mapping->last, tree->granule_shift))
         return fail(check, "I5: a mapping off the granule");
+    if (!is_indexed(tree, mapping))
+        return fail(check, "I11: a mapping is not in an index");
     if (!tree->ever || mapping->start < tree->ever_low || mapping->last > tree->ever_high)
         return fail(check, "I7: a mapping beyond the watermarks ever");
     check->mappings++;
+    check->targets += tide__last_target(mapping) < mapping->target ? 2 : 1;
     tide__bytes_add(&check->bytes, mapping->start, mapping->last);
     return true;
 }
@@ -201,12 +223,36 @@ check_counters(struct check *check)
         return fail(check, "I6: the number of mappings is not what was counted");
     if (check->bytes.low != tree->bytes.low || check->bytes.high != tree->bytes.high)
         return fail(check, "I6: the number of bytes is not what was counted");
+    if (check->entries[TIDE__TARGETS] !=
+        ((tree->indexes.kinds & TIDE_INDEX_TARGETS) != 0 ? check->targets : 0))
+        return fail(check, "I11: an index has what is not mapped");
     if (tree->role == TIDE__SNAPSHOT)
         return true;
-    if (pool->allocated != tree->nodes + pool->free_count + tree->retire.retired +
-                               tree->retire.batches + tree->retire.held)
+    if (pool->allocated != tree->nodes + tree->index_nodes + pool->free_count +
+                               tree->retire.retired + tree->retire.batches + tree->retire.held)
         return fail(check, "I6: nodes are lost, or owned twice");
     return check_held(check);
+}
+
+/* Before mappings are looked up in them. */
+static bool
+check_indexes(struct check *check)
+{
+    const struct tide__indexes *indexes = &check->tree->indexes;
+    uint64_t nodes = 0;
+
+    if (check->tree->role == TIDE__SNAPSHOT)
+        return true;
+    for (unsigned i = 0; i < TIDE__INDEXES; i++) {
+        const char *reason = tide__index_check(&indexes->index[i], check->tree->index_nodes, &nodes,
+                                               &check->entries[i]);
+
+        if (reason != NULL)
+            return fail(check, reason);
+    }
+    nodes += tide__ledger_nodes(&indexes->replaced) + tide__ledger_nodes(&indexes->superseded);
+    return nodes == check->tree->index_nodes ||
+           fail(check, "I6: the number of nodes of indexes is not what was counted");
 }
 
 int
@@ -216,7 +262,9 @@ tide_check(const struct tide *tree, const char **reason)
     tide__ref root = tide__root(tree);
     bool sound;
 
-    if (tree->height > TIDE__MAX_HEIGHT)
+    if (!check_indexes(&check))
+        sound = false;
+    else if (tree->height > TIDE__MAX_HEIGHT)
         sound = fail(&check, "I1: the tree is higher than any can be");
     else if (root == tide__empty_ref())
         sound = tree->height == 0 || fail(&check, "I1: an empty tree has a height");

@@ -205,13 +205,13 @@ tide__edit_tell(struct tide *tree, tide__ref leaf, uint32_t gone, uint64_t start
     struct tide_mapping removed[TIDE__COMPACT_SLOTS];
     unsigned count = tide__leaf_sorted(leaf, gone, removed);
 
-    tree->busy = true;
+    tide__set_busy(tree, true);
     for (unsigned i = 0; i < count; i++) {
         struct tide_mapping piece = tide__clip(&removed[i], start, last);
 
         fn(&piece, arg);
     }
-    tree->busy = false;
+    tide__set_busy(tree, false);
 }
 
 static int

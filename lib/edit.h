@@ -9,6 +9,8 @@
 
 #include "path.h"
 
+#include <errno.h>
+
 enum tide__edit_kind {
     TIDE__REMOVE,  /* take start..last away */
     TIDE__REPLACE, /* and put mapping there, which has these bounds */
@@ -70,6 +72,25 @@ struct tide__edit {
     uint64_t floor; /* how far it may go into the reserve */
     struct tide__tally tally;
 };
+
+/* Whether a write may have these bounds; and what is wrong with a mapping by itself: 0, -EINVAL or
+ * -ERANGE. */
+static inline bool
+tide__range_is_good(const struct tide *tree, uint64_t start, uint64_t last)
+{
+    return start <= last && tide__is_on_granule(start, last, tree->granule_shift);
+}
+
+static inline int
+tide__check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
+{
+    if (!tide__range_is_good(tree, mapping->start, mapping->last) ||
+        !tide__flags_are_good(mapping->flags))
+        return -EINVAL;
+    if (mapping->start < tree->first || mapping->last > tree->last)
+        return -ERANGE;
+    return 0;
+}
 
 /* Do it. Returns 0 or -ENOMEM, and then nothing has changed. Counters of the tree are updated,
  * callbacks are made and what was unlinked is retired. */

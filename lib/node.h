@@ -34,12 +34,13 @@
  *   I5  Flags of a live slot have an access bit and no reserved bit; bounds lie in the aperture and
  *       on the granule.
  *   I6  The counters (mappings, bytes, nodes, empty leaves, height) are those of the tree; nodes in the tree,
- *       free, retired, held for retiring and held by snapshots add up to those allocated.
+ *       of indexes, free, retired, held for retiring and held by snapshots add up to those allocated.
  *   I7  Both watermarks "ever" enclose what is mapped.
  *   I8  The children of a narrow node have its frame, so that all that is mapped below it lies there,
  *       though it may own addresses outside. A leaf of a frame has nothing outside of it.
  *   I9  A node has an epoch, not above the tree's; where a node may be in a snapshot, so may all below it.
  *   I10 Snapshots have epochs that ascend with time, and hold the nodes that were counted.
+ *   I11 An index is a B-tree in order (index.h), and has exactly the entries of what is mapped.
  */
 #ifndef TIDE_LIB_NODE_H
 #define TIDE_LIB_NODE_H
@@ -94,6 +95,8 @@ enum tide__kind {
     TIDE__PLAIN = 2,
     TIDE__WIDE = 3,
     TIDE__GRANULAR = 4,
+    TIDE__INDEX_LEAF = 5, /* of an index, not of the tree: index.h */
+    TIDE__INDEX_INNER = 6,
     TIDE__KIND_MASK = 7,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The only three stores that readers can see. Every change of a tree becomes visible by exactly one
- * call of one of them.
+ * The only three stores of what is mapped that readers can see. Every change of a tree becomes visible by
+ * exactly one call of one of them. A tree with indexes stores their roots besides.
  */
 #ifndef TIDE_LIB_PUBLISH_H
 #define TIDE_LIB_PUBLISH_H
@@ -40,6 +40,16 @@ tide__publish_root(struct tide *tree, tide__ref root)
         tide__ref_store_relaxed(&tree->root, root);
     else
         tide__ref_store_release(&tree->root, root);
+}
+
+/* [PUB-INDEX] release: orders the building of a version of an index; and its publication as the one that
+   is coming before the store of what is mapped, which comes before its publication as that of now. Pairs
+   with ACQ-INDEX in reverse.c. Without it: a reader enters a node that is not there yet; or misses what
+   is mapped. */
+static inline void
+tide__publish_index(tide__atomic_ref *root, tide__ref version)
+{
+    tide__ref_store_release(root, version);
 }
 
 /* [PUB-DEAD] Ordered before the store that unlinks a leaf, because that one is a release. Pairs with

@@ -505,9 +505,9 @@ finish(struct tide__rebuild *rebuild, const struct target *target)
     tree->empty = target->height > 0 ? tree->empty - edit->tally.empty : 0;
     tide__edit_account(edit);
     if (edit->fn != NULL && !edit->deferred) {
-        tree->busy = true;
+        tide__set_busy(tree, true);
         tide__tell(target->view, edit->start, edit->last, edit->fn, edit->arg);
-        tree->busy = false;
+        tide__set_busy(tree, false);
     }
     tide__retire(tree, rebuild->unlinked, rebuild->unlinked_count, &notice,
                  edit->fn != NULL && edit->deferred);

@@ -41,6 +41,7 @@ struct tide__batch {
 
 static_assert(sizeof(struct tide__batch) <= TIDE__NODE_SIZE, "a batch is a node");
 static_assert(NOTICE_ITEMS <= BATCH_ITEMS, "a batch holds a notice");
+static_assert(TIDE__PAGE_NOTES <= BATCH_ITEMS, "a batch holds what a page of ledger.c has");
 
 /* The name of the batch of a node, and back. */
 static struct tide__batch *
@@ -124,6 +125,10 @@ sift_item(struct sieve *sieve, struct item *item)
 {
     if (item->word == tide__empty_ref())
         return false;
+    if (tide__is_of_index(item->word)) { /* snapshots have none */
+        free_node(sieve, item->word);
+        return false;
+    }
     if (tide__epoch_of(item->word) <= sieve->epoch && !tide__planted(22))
         return true;
     if (item->first > item->last) {
@@ -376,20 +381,20 @@ flush(struct tide *tree)
     if (retire->rcu.defer != NULL) {
         retire->rcu.defer(retire->rcu.context, &chain->head);
     } else {
-        bool busy = tree->busy;
+        bool busy = tide__is_busy(tree);
 
         if (retire->has_rcu)
             retire->rcu.synchronize(retire->rcu.context);
-        tree->busy = true; /* here the callbacks run inside a write */
+        tide__set_busy(tree, true); /* here the callbacks run inside a write */
         grace_period_over(&chain->head);
-        tree->busy = busy;
+        tide__set_busy(tree, busy);
     }
 }
 
 void
 tide__retire_wait(struct tide *tree)
 {
-    if (tree->busy)
+    if (tide__is_busy(tree))
         return;
     if (!tide__is_transaction(tree)) /* readers have what it unlinked */
         flush(tree);
@@ -522,10 +527,10 @@ static void
 retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t count,
                const struct tide__notice *notices, size_t notice_count)
 {
-    tree->busy = true;
+    tide__set_busy(tree, true);
     for (size_t i = 0; i < notice_count; i++)
         make_call(&notices[i]);
-    tree->busy = false;
+    tide__set_busy(tree, false);
     for (size_t i = 0; i < count; i++)
         tide__pool_put_subtrees(tree, unlinked[i].ref, unlinked[i].first, unlinked[i].last);
     tree->pool.free_count += tree->retire.retired;

@@ -13,7 +13,7 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
     const struct tide_allocator *allocator = &tree->pool.allocator;
     struct tide_snapshot *snapshot;
 
-    if (tree->busy)
+    if (tide__is_busy(tree))
         return -EBUSY;
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);
@@ -25,7 +25,7 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
         return -ENOMEM;
     }
     tide__version_init(&snapshot->view, tree, TIDE__SNAPSHOT);
-    snapshot->view.busy = true; /* nothing is ever written to it */
+    tide__set_busy(&snapshot->view, true); /* nothing is ever written to it */
     snapshot->epoch = tree->frozen;
     snapshot->held = NULL;
     snapshot->held_nodes = 0;

@@ -94,6 +94,8 @@ options_are_good(const struct tide_options *options)
 
     if (granule == 0 || (granule & (granule - 1)) != 0)
         return false;
+    if ((options->indexes & ~(uint32_t)(TIDE_INDEX_TARGETS | TIDE_INDEX_HOLES)) != 0)
+        return false;
     if (options->first > options->last ||
         ((options->first | (options->last + 1)) & (granule - 1)) != 0)
         return false;
@@ -189,6 +191,8 @@ tide_create(const struct tide_options *options, struct tide **result)
     tree->last = options->last;
     tree->max_mappings = options->max_mappings;
     tree->max_retired = options->max_retired;
+    tree->special = tree->indexes.kinds = options->indexes;
+    tree->indexes.index[TIDE__HOLES].by_extent = true;
     tree->pool.allocator = *allocator;
     if (options->rcu != NULL) {
         tree->retire.has_rcu = true;
@@ -202,7 +206,7 @@ void
 tide_barrier(struct tide *tree)
 {
     tide__retire_wait(tree);
-    if (!tree->busy)
+    if (!tide__is_busy(tree))
         tide__retire_collect(tree);
 }
 
@@ -213,7 +217,7 @@ tide_destroy(struct tide *tree)
 
     if (tree == NULL)
         return;
-    if (tree->txn != NULL && tree->busy)
+    if (tree->txn != NULL && tree->txn->is_open)
         tide_txn_abort(tree->txn);
     tide__retire_wait(tree);
     allocator = tree->pool.allocator;
@@ -276,5 +280,6 @@ tide_stats(const struct tide *tree, struct tide_statistics *stats)
         .held_nodes = tree->retire.held,
         .memory = sizeof(*tree) + (tree->txn != NULL ? sizeof(*tree->txn) : 0) +
                   tree->snapshots * sizeof(struct tide_snapshot) + tree->pool.bytes,
+        .index_nodes = tree->index_nodes,
     };
 }

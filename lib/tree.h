@@ -10,7 +10,10 @@
 #ifndef TIDE_LIB_TREE_H
 #define TIDE_LIB_TREE_H
 
-#include "node.h"
+#include "index.h"
+
+/* In tide.special: a removal callback is running, or a transaction is open. */
+#define TIDE__BUSY (1u << 31)
 
 /* Retired memory that a tree may always have, whatever its size. */
 #define TIDE__RETIRED_AT_LEAST (UINT64_C(16) << 20)
@@ -53,7 +56,7 @@ struct tide__pool {
     struct tide__chunk *first, *filling, *last; /* in the order in which they were got */
     uint64_t free_count;                        /* freed and fresh */
     uint64_t reserve;   /* free nodes that maps leave for unmap; 0 in a tree that is empty */
-    uint64_t allocated; /* nodes of all chunks: free, in the tree, retired, batches */
+    uint64_t allocated; /* nodes of all chunks: free, in the tree or an index, retired, batches */
     uint64_t bytes;     /* of all chunks */
     bool was_emptied;   /* the tree was, since a chunk was got: tide__pool_wants_empty */
     struct tide_allocator allocator;
@@ -94,7 +97,8 @@ struct tide {
     struct tide_txn *txn;         /* room for one, from the first on */
     uint64_t snapshots;
     enum tide__role role;
-    bool busy; /* a removal callback is running, or a transaction is open */
+    unsigned special; /* why writes go another way: TIDE__BUSY, and the kinds of indexes; 0 in most */
+    struct tide__indexes indexes;
 
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */
     bool ever;       /* something was mapped since the last reset */
@@ -106,7 +110,8 @@ struct tide {
     uint64_t first, last; /* aperture */
     uint64_t max_mappings, max_retired;
     uint64_t mappings, nodes;
-    unsigned empty; /* leaves with nothing mapped, but for a root */
+    uint64_t index_nodes; /* see struct tide__indexes */
+    unsigned empty;       /* leaves with nothing mapped, but for a root */
     struct tide_bytes bytes;
     uint64_t ever_low, ever_high;
     struct tide__site site;
@@ -148,6 +153,12 @@ tide__root(const struct tide *tree)
 }
 
 static inline bool
+tide__is_busy(const struct tide *tree)
+{
+    return (tree->special & TIDE__BUSY) != 0;
+}
+
+static inline bool
 tide__is_transaction(const struct tide *tree)
 {
     return tree->role == TIDE__TRANSACTION;
@@ -159,6 +170,13 @@ tide__forget_site(struct tide *tree)
 {
     tree->site.start = 1;
     tree->site.last = 0;
+}
+
+/* While it is busy, a write is refused. */
+static inline void
+tide__set_busy(struct tide *tree, bool busy)
+{
+    tree->special = busy ? tree->special | TIDE__BUSY : tree->special & ~TIDE__BUSY;
 }
 
 static inline void

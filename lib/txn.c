@@ -26,7 +26,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
 {
     struct tide_txn *txn;
 
-    if (tree->busy)
+    if (tide__is_busy(tree))
         return -EBUSY;
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);
@@ -41,7 +41,8 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
     txn->open_count = tide__retire_mark(tree);
     txn->urgent = tree->retire.urgent;
     txn->unflushed = tree->retire.retired - tree->retire.handed_over;
-    tree->busy = true;
+    txn->is_open = true;
+    tide__set_busy(tree, true);
     *result = txn;
     return 0;
 }
@@ -50,7 +51,8 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
 static void
 end(struct tide *tree)
 {
-    tree->busy = false;
+    tree->txn->is_open = false;
+    tide__set_busy(tree, false);
     tree->frozen = tide__frozen_by_snapshots(tree);
     tide__retire_committed(tree);
     if (tide__retire_is_due(tree))
@@ -62,11 +64,14 @@ tide_txn_commit(struct tide_txn *txn)
 {
     struct tide *tree = txn->work.origin;
 
+    tide__version_copy_state(tree, &txn->work);
+    tide__indexes_join(tree, &txn->work);
+    tide__indexes_publish_coming(tree);
     if (!tide__planted(24))
         tide__publish_severing(tree);
     tide__publish_root(tree, tide__root(&txn->work));
     tide__publish_severed(tree);
-    tide__version_copy_state(tree, &txn->work);
+    tide__indexes_publish_now(tree);
     end(tree);
 }
 
@@ -77,6 +82,8 @@ tide_txn_abort(struct tide_txn *txn)
 
     tide__retire_private(&txn->work, tide__root(&txn->work));
     tide__retire_aborted(txn);
+    tide__indexes_drop(&txn->work);
+    tree->index_nodes = txn->work.index_nodes;
     tree->pool = txn->work.pool;
     tree->retire = txn->work.retire;
     tree->pool.reserve = txn->reserve;

@@ -34,6 +34,8 @@ tide__version_init(struct tide *version, struct tide *tree, enum tide__role role
     tide__ref_store_relaxed(&version->done, 0);
     version->origin = tree;
     version->role = role;
+    if (role == TIDE__TRANSACTION)
+        tide__indexes_fork(version, tree);
     tide__version_copy_state(version, tree);
 }
 

@@ -35,6 +35,7 @@ struct tide_snapshot {
 
 struct tide_txn {
     struct tide work; /* what readers will have when it is committed */
+    bool is_open;
 
     /* Where the chain of what is retired ended, and how much of it was not handed over. */
     struct tide__batch *open;

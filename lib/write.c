@@ -4,6 +4,7 @@
  * and limits say, and leave the change to edit.c.
  */
 #include "edit.h"
+#include "indexed.h"
 #include "leaf.h"
 #include "pool.h"
 #include "publish.h"
@@ -11,27 +12,6 @@
 #include "version.h"
 
 #include <errno.h>
-
-/* ------------------------------------------------------------------------------------ checks -- */
-
-static bool
-range_is_good(const struct tide *tree, uint64_t start, uint64_t last)
-{
-    return start <= last && tide__is_on_granule(start, last, tree->granule_shift);
-}
-
-static int
-check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
-{
-    if (tree->busy)
-        return -EBUSY;
-    if (!range_is_good(tree, mapping->start, mapping->last) ||
-        !tide__flags_are_good(mapping->flags))
-        return -EINVAL;
-    if (mapping->start < tree->first || mapping->last > tree->last)
-        return -ERANGE;
-    return 0;
-}
 
 /* Before any change: take back what is free by now, and do not let what is not grow for ever. */
 static void
@@ -45,7 +25,7 @@ begin(struct tide *tree)
     if (tide__likely(held == 0) || tide__is_transaction(tree)) /* its own waits for the commit */
         return;
     if (limit == 0) {
-        limit = tree->nodes * TIDE__NODE_SIZE;
+        limit = (tree->nodes + tree->index_nodes) * TIDE__NODE_SIZE;
         if (limit < TIDE__RETIRED_AT_LEAST)
             limit = TIDE__RETIRED_AT_LEAST;
     }
@@ -212,8 +192,11 @@ tide_map(struct tide *tree, const struct tide_mapping *mapping)
 {
     const struct tide__site *site = &tree->site;
     struct tide_mapping found;
-    int error = check_mapping(tree, mapping);
+    int error;
 
+    if (tide__unlikely(tree->special != 0))
+        return tide__special_map(tree, mapping);
+    error = tide__check_mapping(tree, mapping);
     if (error != 0)
         return error;
     begin(tree);
@@ -266,8 +249,11 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
 {
     struct tide__edit edit;
     struct tide_mapping displaced;
-    int error = check_mapping(tree, mapping);
+    int error;
 
+    if (tide__unlikely(tree->special != 0))
+        return tide__special_replace(tree, mapping, fn, arg, deferred);
+    error = tide__check_mapping(tree, mapping);
     if (error != 0)
         return error;
     begin(tree);
@@ -525,9 +511,9 @@ unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy p
     if (result == NULL)
         result = &unwanted;
     *result = (struct tide_unmap_result){ 0 };
-    if (tree->busy) {
-        error = -EBUSY;
-    } else if (!range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED) {
+    if (tide__unlikely(tree->special != 0)) {
+        error = tide__special_unmap(tree, start, last, policy, fn, arg, result, deferred);
+    } else if (!tide__range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED) {
         error = -EINVAL;
     } else {
         begin(tree);
@@ -582,9 +568,9 @@ tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
     struct tide_mapping low, high;
     uint64_t cuts;
 
-    if (tree->busy)
-        return -EBUSY;
-    if (!range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
+    if (tide__unlikely(tree->special != 0))
+        return tide__special_protect(tree, start, last, flags);
+    if (!tide__range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
         (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
     begin(tree);

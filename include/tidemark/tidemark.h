@@ -24,7 +24,8 @@
  *   G4  A walk over a range sees every mapping that is there throughout the walk exactly once, in
  *       order. What is changed meanwhile it may or may not see; never a torn or invented mapping.
  *   G5  An operation that returns an error has changed nothing that anybody can see.
- *   G6  Unmapping does not fail for want of memory (tide_unmap says what that means for a cut).
+ *   G6  Unmapping does not fail for want of memory (tide_unmap says what that means for a cut, and
+ *       for a tree with indexes).
  *   G7  Memory that a reader may still see is given back only after a grace period of the caller's
  *       RCU; handing it over needs no memory.
  *   G8  Every bit pattern of every argument has an answer or an error listed here. Pointers that
@@ -144,6 +145,15 @@ struct tide_rcu {
 /* The versions of the lookups. BEST is the fastest that the machine has. */
 enum tide_isa { TIDE_ISA_BEST, TIDE_ISA_PLAIN, TIDE_ISA_AVX2, TIDE_ISA_AVX512 };
 
+/* What a tree may keep besides, for questions that only trees with it answer. A write then has more to do
+ * and needs more memory, and waits for a grace period if it has to be taken back for want of memory;
+ * lookups are as fast as in any tree. Every mapping that a write changes is visited, so an unmap
+ * costs what it unmaps, times the height of the index; and unmapping may fail (G6 does not hold). */
+enum {
+    TIDE_INDEX_TARGETS = 1, /* mappings by target: tide_sources_begin */
+    TIDE_INDEX_HOLES = 2,   /* what is not mapped, by size */
+};
+
 /* How a tree is made. Begin with tide_options_default() and change what you need; size tells
  * library versions apart and is checked. The tables are copied; their contexts must outlive the
  * tree. */
@@ -158,13 +168,14 @@ struct tide_options {
     uint64_t max_retired; /* bytes retired and not yet freed at which the next write first waits for
                               a grace period; 0: the larger of 16 MiB and the nodes in the tree */
     enum tide_isa isa;    /* what lookups are compiled for; the answers are the same */
+    uint32_t indexes;     /* TIDE_INDEX_..., or 0 */
 };
 
 static inline struct tide_options
 tide_options_default(void)
 {
     struct tide_options options = {
-        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0, TIDE_ISA_BEST
+        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0, TIDE_ISA_BEST, 0
     };
 
     return options;
@@ -195,6 +206,7 @@ struct tide_statistics {
     uint64_t held_nodes;     /* not in the tree any more, kept for snapshots alone */
     uint64_t node_size;      /* bytes of one node, as allocated */
     uint64_t memory;         /* bytes held from the allocator in all, the tree's own included */
+    uint64_t index_nodes;    /* of indexes; see struct tide_options */
 };
 
 /* Told of a removed piece: its range, the target that the piece's start had, and its flags. */
@@ -206,7 +218,8 @@ typedef void tide_removed_fn(const struct tide_mapping *piece, void *arg);
  * options: NULL for the defaults (whole space, granule 1, no limit, C library, single-threaded).
  * Returns 0 and sets *tree; else leaves *tree alone and returns
  *   -EINVAL   tree is NULL, size unknown, aperture first > last, granule not a power of two,
- *             aperture not on granule bounds, or a required function of a table is NULL
+ *             aperture not on granule bounds, an index that is none, or a required function of a
+ *             table is NULL
  *   -ENOTSUP  isa is none that this machine and this build of the library have
  *   -ENOMEM
  * Context: any. Nothing is visible to anybody before it returns. */
@@ -277,7 +290,9 @@ TIDE_NODISCARD int tide_protect(struct tide *tree, uint64_t start, uint64_t last
  * mappings away never fails for want of memory. One that cuts a mapping in two adds to what must
  * be remembered, and one that shortens a mapping may need more room for its new bounds: these
  * return -ENOMEM, changing nothing, when many of them in a row, with no memory to be had at all,
- * have used up their part of the reserve. Context: Writer. Atomicity: G2. Ordering: release; a
+ * have used up their part of the reserve. In a tree with indexes (struct tide_options) any unmap may
+ * return -ENOMEM, changing nothing: the new versions of the indexes take nodes, and none of the
+ * reserve. Context: Writer. Atomicity: G2. Ordering: release; a
  * reader that no longer finds a mapping sees what the writer stored before the call. Reclaim:
  * after the return readers may still use removed targets until a grace period ends. */
 int tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
@@ -479,6 +494,41 @@ bool tide_runs_next(struct tide_runs *runs, struct tide_run *run);
 /* The number of runs of a range: how few mappings would say the same. Counted anew by each call, in
  * steps of what is mapped in the range. start > last: 0. Context: Reader. Guarantee: as above. */
 uint64_t tide_count_runs(const struct tide *tree, uint64_t start, uint64_t last);
+
+/* ---------------------------------------------------------------------- from targets back -- */
+/* For trees with TIDE_INDEX_TARGETS: which mappings lead to a target. Any number may. The targets of a
+ * mapping are those of its addresses; an opaque one has its handle alone. */
+
+/* A walk over the mappings that share a target with a range of targets. It may be kept across
+ * read-side sections, and the writer may change the tree while it walks. Fields are private. */
+struct tide_sources {
+    const struct tide *tree;
+    uint64_t target, target_last;
+    uint64_t key, value; /* where it goes on */
+    bool done;
+};
+
+/* Begin a walk over the mappings that share a target with target .. target_last.
+ * target > target_last: an empty walk.
+ * Returns 0; or -ENOTSUP, and the walk is empty: the tree was made without TIDE_INDEX_TARGETS.
+ * Context: Reader. */
+TIDE_NODISCARD int tide_sources_begin(struct tide_sources *sources, const struct tide *tree,
+                                      uint64_t target, uint64_t target_last);
+
+/* The next mapping, whole even where its targets stick out of the range. False at the end, and
+ * *mapping is left as it was. The order is that of (target, start); a mapping whose targets wrap, and of
+ * which the range has only what lies above 0, comes as if its target were 0.
+ * Context: Reader, for the length of each call. Wait-free; steps: the height of the index and of the tree,
+ * and as often for each mapping of the range that a write under way has taken away.
+ * Guarantee: each mapping told of was mapped at some instant of the call. One that is there throughout the
+ * walk is told of exactly once; what is changed meanwhile may be missed, or seen as it was and as it
+ * is. Ordering: acquire; see tide_map. */
+bool tide_sources_next(struct tide_sources *sources, struct tide_mapping *mapping);
+
+/* An address that leads to a target: in the first mapping of that walk, the start where it is opaque.
+ * False, and nothing stored: there is none, or the tree was made without TIDE_INDEX_TARGETS.
+ * Context, guarantee, ordering: as tide_sources_next. */
+bool tide_find_source(const struct tide *tree, uint64_t target, uint64_t *address);
 
 /* ------------------------------------------------------------------- power-of-two pieces -- */
 

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes to a tree that has indexes. Each is planned by the public questions and tide__edit_pieces:
+ * which mappings go, and what comes in their place. The indexes of what will be mapped are built from
+ * that, and published around the change itself, which is that of a tree without indexes.
+ *
+ * The plan need not know why a write is refused. Where it will be, for anything but memory, the indexes
+ * are left alone, and the change is made to say why.
+ */
+#include "indexed.h"
+
+#include "edit.h"
+
+enum plan { PLAN_DONE, PLAN_REFUSED, PLAN_NO_MEMORY };
+
+/* ----------------------------------------------------------------------------------- entries -- */
+
+static bool
+has_pair(const struct tide__entry *entries, unsigned count, const struct tide__entry *entry)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (entries[i].key == entry->key && entries[i].value == entry->value)
+            return true;
+    return false;
+}
+
+static bool
+has_entry(const struct tide__entry *entries, unsigned count, const struct tide__entry *entry)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (entries[i].key == entry->key && entries[i].value == entry->value &&
+            entries[i].last == entry->last)
+            return true;
+    return false;
+}
+
+/* Let pieces take the place of a mapping, if there is one, in the index of targets. A piece that
+ * begins as the mapping did only changes its entry, if anything. */
+static bool
+exchange_targets(struct tide *tree, const struct tide_mapping *old,
+                 const struct tide_mapping *pieces, unsigned count)
+{
+    struct tide__index *index = &tree->indexes.index[TIDE__TARGETS];
+    struct tide__entry gone[2], come[6];
+    unsigned gone_count = old != NULL ? tide__target_entries(old, gone) : 0, come_count = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        come_count += tide__target_entries(&pieces[i], &come[come_count]);
+    for (unsigned i = 0; i < gone_count; i++)
+        if (!has_pair(come, come_count, &gone[i]) &&
+            !tide__index_remove(tree, index, gone[i].key, gone[i].value))
+            return false;
+    for (unsigned i = 0; i < come_count; i++)
+        if (!has_entry(gone, gone_count, &come[i]) && !tide__index_insert(tree, index, &come[i]))
+            return false;
+    return true;
+}
+
+static bool
+exchange(struct tide *tree, const struct tide_mapping *old, const struct tide_mapping *pieces,
+         unsigned count)
+{
+    return (tree->indexes.kinds & TIDE_INDEX_TARGETS) == 0 ||
+           exchange_targets(tree, old, pieces, count);
+}
+
+/* ------------------------------------------------------------------------------------- plans -- */
+
+static bool
+sticks_out(const struct tide__edit *edit, const struct tide_mapping *mapping)
+{
+    return mapping->start < edit->start || mapping->last > edit->last;
+}
+
+/* As the functions of write.c have it: what makes no more mappings is never refused. */
+static bool
+passes_limit(const struct tide__edit *edit)
+{
+    uint64_t before = edit->tree->mappings;
+    uint64_t after = before + edit->tally.pieces - edit->tally.mappings;
+
+    after += edit->kind == TIDE__REPLACE;
+    return edit->tree->max_mappings != 0 && after > before && after > edit->tree->max_mappings;
+}
+
+/* Exchange every mapping of the range; those that stick out only if they are to be cut. */
+static enum plan
+plan_range(struct tide__edit *edit, bool cut)
+{
+    struct tide *tree = edit->tree;
+    struct tide_iterator iterator;
+    struct tide_mapping mapping, pieces[3];
+    bool unchanged;
+
+    tide_iterate_up(&iterator, tree, edit->start, edit->last);
+    while (tide_iterate_next(&iterator, &mapping)) {
+        unsigned count;
+
+        if (!cut && sticks_out(edit, &mapping))
+            continue;
+        count = tide__edit_pieces(edit, &mapping, pieces, &unchanged);
+        if (!unchanged && !exchange(tree, &mapping, pieces, count))
+            return PLAN_NO_MEMORY;
+    }
+    if (passes_limit(edit))
+        return PLAN_REFUSED;
+    if (edit->kind == TIDE__REPLACE && !exchange(tree, NULL, edit->mapping, 1))
+        return PLAN_NO_MEMORY;
+    return PLAN_DONE;
+}
+
+static enum plan
+plan_mapping(struct tide *tree, const struct tide_mapping *mapping, bool replace)
+{
+    struct tide__edit edit = { .tree = tree, .kind = TIDE__REPLACE, .mapping = mapping };
+    struct tide_mapping found;
+
+    if (tide__check_mapping(tree, mapping) != 0 ||
+        (!replace && tide_first_overlap(tree, mapping->start, mapping->last, &found)))
+        return PLAN_REFUSED;
+    edit.start = mapping->start;
+    edit.last = mapping->last;
+    return plan_range(&edit, true);
+}
+
+/* Whether a policy allows for what is mapped at the ends of a range. */
+static bool
+policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
+{
+    struct tide_mapping low, high;
+
+    if (!tide_first_overlap(edit->tree, edit->start, edit->last, &low) ||
+        !tide_last_overlap(edit->tree, edit->start, edit->last, &high))
+        return false;
+    if (policy == TIDE_UNMAP_EXACT)
+        return low.start == edit->start && low.last == edit->last;
+    return policy != TIDE_UNMAP_WHOLE || (!sticks_out(edit, &low) && !sticks_out(edit, &high));
+}
+
+static enum plan
+plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
+{
+    struct tide__edit edit = { .tree = tree, .kind = TIDE__REMOVE, .start = start, .last = last };
+
+    if (!tide__range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED ||
+        !policy_allows(&edit, policy))
+        return PLAN_REFUSED;
+    return plan_range(&edit, policy != TIDE_UNMAP_COVERED);
+}
+
+static enum plan
+plan_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+{
+    struct tide__edit edit = { .tree = tree, .kind = TIDE__PROTECT, .start = start, .last = last };
+
+    if (!tide__range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
+        (flags & TIDE_OPAQUE) != 0)
+        return PLAN_REFUSED;
+    edit.flags = flags;
+    return plan_range(&edit, true);
+}
+
+/* ------------------------------------------------------------------------------------ writes -- */
+
+/* Between these two the tree is as one without indexes. */
+static void
+begin_change(struct tide *tree, enum plan plan)
+{
+    if (plan == PLAN_REFUSED)
+        tide__indexes_undo(tree);
+    else
+        tide__indexes_publish_coming(tree);
+    tree->special = 0;
+}
+
+static int
+end_change(struct tide *tree, int error)
+{
+    tree->special = tree->indexes.kinds;
+    if (error != 0)
+        tide__indexes_undo(tree);
+    else
+        tide__indexes_publish_now(tree);
+    return error;
+}
+
+static int
+give_up(struct tide *tree)
+{
+    tide__indexes_undo(tree);
+    return -ENOMEM;
+}
+
+int
+tide__special_map(struct tide *tree, const struct tide_mapping *mapping)
+{
+    enum plan plan;
+
+    if (tide__is_busy(tree))
+        return -EBUSY;
+    tide__indexes_begin(tree);
+    plan = plan_mapping(tree, mapping, false);
+    if (plan == PLAN_NO_MEMORY)
+        return give_up(tree);
+    begin_change(tree, plan);
+    return end_change(tree, tide_map(tree, mapping));
+}
+
+int
+tide__special_replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn,
+                      void *arg, bool deferred)
+{
+    enum plan plan;
+
+    if (tide__is_busy(tree))
+        return -EBUSY;
+    tide__indexes_begin(tree);
+    plan = plan_mapping(tree, mapping, true);
+    if (plan == PLAN_NO_MEMORY)
+        return give_up(tree);
+    begin_change(tree, plan);
+    return end_change(tree, deferred ? tide_replace_deferred(tree, mapping, fn, arg)
+                                     : tide_replace(tree, mapping, fn, arg));
+}
+
+int
+tide__special_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
+                    tide_removed_fn *fn, void *arg, struct tide_unmap_result *result, bool deferred)
+{
+    enum plan plan;
+
+    if (tide__is_busy(tree))
+        return -EBUSY;
+    tide__indexes_begin(tree);
+    plan = plan_unmap(tree, start, last, policy);
+    if (plan == PLAN_NO_MEMORY)
+        return give_up(tree);
+    begin_change(tree, plan);
+    return end_change(tree, deferred
+                                ? tide_unmap_deferred(tree, start, last, policy, fn, arg, result)
+                                : tide_unmap(tree, start, last, policy, fn, arg, result));
+}
+
+int
+tide__special_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+{
+    enum plan plan;
+
+    if (tide__is_busy(tree))
+        return -EBUSY;
+    tide__indexes_begin(tree);
+    plan = plan_protect(tree, start, last, flags);
+    if (plan == PLAN_NO_MEMORY)
+        return give_up(tree);
+    begin_change(tree, plan);
+    return end_change(tree, tide_protect(tree, start, last, flags));
+}
