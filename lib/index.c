@@ -51,12 +51,13 @@ item_size(tide__ref ref)
     return is_leaf(ref) ? sizeof(struct tide__entry) : sizeof(struct tide__branch);
 }
 
+/* Also the end of the items of a full node, where nothing is. */
 static struct tide__entry *
 item(tide__ref ref, uint32_t at)
 {
     struct tide__index_node *node = tide__index_node_of(ref);
 
-    return is_leaf(ref) ? &node->entry[at] : &node->branch[at].lowest;
+    return is_leaf(ref) ? &node->entry[at] : (struct tide__entry *)(void *)&node->branch[at];
 }
 
 static struct tide__branch *

@@ -172,6 +172,7 @@ tide__indexes_publish_now(struct tide *tree)
 {
     struct tide__indexes *indexes = &tree->indexes;
 
+    tide__yield();
     for (unsigned i = 0; i < TIDE__INDEXES; i++) {
         struct tide__index *index = &indexes->index[i];
 

@@ -40,13 +40,14 @@ expect(const struct tide *tree, const char *invariant, const char *what)
     } while (0)
 
 static struct tide *
-make_tree(void)
+make_tree(uint32_t indexes)
 {
     struct tide_options options = tide_options_default();
     struct tide *tree = NULL;
 
     options.granule = 0x1000;
     options.last = (UINT64_C(1) << 48) - 1;
+    options.indexes = indexes;
     if (tide_create(&options, &tree) != 0)
         abort();
     for (uint64_t page = 0; page < 1000; page++) {
@@ -184,7 +185,7 @@ empty_leaves(tide__ref ref, unsigned most)
 static void
 break_for_good(void)
 {
-    struct tide *tree = make_tree();
+    struct tide *tree = make_tree(0);
 
     if (empty_leaves(tide__root(tree), TIDE__EMPTY_MOST + 1) != TIDE__EMPTY_MOST + 1)
         abort();
@@ -192,10 +193,40 @@ break_for_good(void)
     tide_destroy(tree);
 }
 
+static void
+break_index(void)
+{
+    struct tide *tree = make_tree(TIDE_INDEX_TARGETS);
+    struct tide__index *index = &tree->indexes.index[TIDE__TARGETS];
+    struct tide__index_node *root = tide__index_node_of(index->next), *leaf;
+    struct tide__branch *branch = &root->branch[0];
+    tide__ref ref = index->next;
+
+    while (tide__kind_of(ref) == TIDE__INDEX_INNER)
+        ref = tide__index_node_of(ref)->branch[0].ref;
+    leaf = tide__index_node_of(ref);
+    BREAK(tree, root->count, 1, "I9");
+    BREAK(tree, root->count, TIDE__INDEX_BRANCHES + 1, "I9");
+    BREAK(tree, branch->lowest.last, branch->lowest.last + 1, "I9");
+    BREAK(tree, branch->lowest.value, branch->lowest.value + 1, "I9");
+    BREAK(tree, branch->ref, ref, "I9");
+    BREAK(tree, branch->ref, branch->ref & ~(tide__ref)TIDE__KIND_MASK, "I9");
+    BREAK(tree, leaf->count, leaf->count - 1, "I9");
+    BREAK(tree, leaf->count, 0, "I9");
+    BREAK(tree, leaf->entry[0].value, leaf->entry[0].value + 1, "I9");
+    BREAK(tree, leaf->entry[0].last, leaf->entry[0].last - 1, "I9");
+    BREAK(tree, leaf->entry[1].key, leaf->entry[0].key, "I9");
+    BREAK(tree, index->next, 0, "I6");
+    BREAK(tree, tree->index_nodes, tree->index_nodes + 1, "I6");
+    BREAK(tree, tree->index_nodes, tree->index_nodes - 1, "I6");
+    BREAK(tree, tree->indexes.kinds, 0, "I9");
+    tide_destroy(tree);
+}
+
 int
 main(void)
 {
-    struct tide *tree = make_tree();
+    struct tide *tree = make_tree(0);
 
     expect(tree, NULL, "a tree as the library makes it");
     break_inner(tree);
@@ -203,6 +234,7 @@ main(void)
     break_counters(tree);
     tide_destroy(tree);
     break_for_good();
+    break_index();
     printf("%d broken invariants were not reported\n", failures);
     return failures != 0;
 }

@@ -29,6 +29,7 @@ Test(create, options_default_are_the_whole_space_without_limits)
     cr_assert_eq(options.granule, 1);
     cr_assert_eq(options.max_mappings, 0);
     cr_assert_eq(options.max_retired, 0);
+    cr_assert_eq(options.indexes, 0);
 }
 
 Test(create, create_without_options_maps_any_address)
@@ -62,6 +63,16 @@ Test(create, create_with_unknown_size_is_refused)
         struct tide_options options = tide_options_default();
 
         options.size = sizes[i];
+        expect_refused(&options);
+    }
+}
+
+Test(create, create_with_unknown_indexes_is_refused)
+{
+    for (unsigned bit = 2; bit < 32; bit++) {
+        struct tide_options options = tide_options_default();
+
+        options.indexes = UINT32_C(1) << bit | TIDE_INDEX_TARGETS;
         expect_refused(&options);
     }
 }
