@@ -438,14 +438,14 @@ check_items(struct check *check, tide__ref ref, bool is_root)
     uint32_t count = count_of(ref), least = is_root ? (is_leaf(ref) ? 1 : 2) : half_of(ref);
 
     if (count < least || count > most_of(ref))
-        return fail(check, "I9: a node of an index is too empty or too full");
+        return fail(check, "I11: a node of an index is too empty or too full");
     for (uint32_t i = 1; i < count; i++)
         if (!is_below(item(ref, i - 1), item(ref, i)->key, item(ref, i)->value))
-            return fail(check, "I9: an index is out of order");
+            return fail(check, "I11: an index is out of order");
     if (is_leaf(ref))
         for (uint32_t i = 0; i < count; i++)
             if (item(ref, i)->last < item(ref, i)->key)
-                return fail(check, "I9: an entry of an index ends before it starts");
+                return fail(check, "I11: an entry of an index ends before it starts");
     return true;
 }
 
@@ -456,17 +456,17 @@ check_below(struct check *check, tide__ref ref, bool is_root, unsigned depth,
     if (check->nodes++ >= check->most)
         return fail(check, "I6: more nodes of indexes than were counted");
     if (!is_leaf(ref) && tide__kind_of(ref) != TIDE__INDEX_INNER)
-        return fail(check, "I9: a node of an index is of no such kind");
+        return fail(check, "I11: a node of an index is of no such kind");
     if (!check_items(check, ref, is_root))
         return false;
     if (next != NULL &&
         !is_below(item(ref, count_of(ref) - 1), next->lowest.key, next->lowest.value))
-        return fail(check, "I9: a branch of an index reaches into the next");
+        return fail(check, "I11: a branch of an index reaches into the next");
     if (is_leaf(ref)) {
         check->entries += count_of(ref);
         if (check->depth == 0)
             check->depth = depth;
-        return check->depth == depth || fail(check, "I9: leaves of an index are not equally deep");
+        return check->depth == depth || fail(check, "I11: leaves of an index are not equally deep");
     }
     for (uint32_t i = 0; i < count_of(ref); i++) {
         const struct tide__branch *here = branch(ref, i);
@@ -477,7 +477,7 @@ check_below(struct check *check, tide__ref ref, bool is_root, unsigned depth,
             return false;
         want = describe(here->ref, check->by_extent);
         if (!is_same(&want.lowest, &here->lowest) || want.lowest.last != here->lowest.last)
-            return fail(check, "I9: a branch of an index is not what is below it");
+            return fail(check, "I11: a branch of an index is not what is below it");
     }
     return true;
 }

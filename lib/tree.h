@@ -97,7 +97,8 @@ struct tide {
     struct tide_txn *txn;         /* room for one, from the first on */
     uint64_t snapshots;
     enum tide__role role;
-    unsigned special; /* why writes go another way: TIDE__BUSY, and the kinds of indexes; 0 in most */
+    unsigned
+        special; /* why writes go another way: TIDE__BUSY, and the kinds of indexes; 0 in most */
     struct tide__indexes indexes;
 
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */

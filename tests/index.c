@@ -269,7 +269,7 @@ run_batch(bool more)
 
     memcpy((void *)&batch, (const void *)tree, sizeof(batch));
     list_copy(&in_batch, &now);
-    tide__indexes_fork(&batch);
+    tide__indexes_fork(&batch, tree);
     for (uint64_t left = random_below(&source, 6); left > 0; left--) {
         if (operate(&batch, &in_batch, more)) {
             tide__indexes_publish_coming(&batch);
