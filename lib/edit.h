@@ -73,6 +73,21 @@ struct tide__edit {
     struct tide__tally tally;
 };
 
+static inline void
+tide__edit_init(struct tide__edit *edit, struct tide *tree, enum tide__edit_kind kind,
+                uint64_t start, uint64_t last)
+{
+    edit->tree = tree;
+    edit->kind = kind;
+    edit->start = start;
+    edit->last = last;
+    edit->right = &edit->left;
+    edit->fn = NULL;
+    edit->deferred = false;
+    edit->floor = tree->pool.reserve;
+    edit->tally = (struct tide__tally){ 0 };
+}
+
 /* Whether a write may have these bounds; and what is wrong with a mapping by itself: 0, -EINVAL or
  * -ERANGE. */
 static inline bool

@@ -83,44 +83,49 @@ passes_limit(const struct tide__edit *edit)
     return edit->tree->max_mappings != 0 && after > before && after > edit->tree->max_mappings;
 }
 
-/* Exchange every mapping of the range; those that stick out only if they are to be cut. */
+/* Let what becomes of the mappings of the range take their places; those that stick out stay, unless they
+ * are to be cut. */
 static enum plan
 plan_range(struct tide__edit *edit, bool cut)
 {
     struct tide *tree = edit->tree;
-    struct tide_iterator iterator;
     struct tide_mapping mapping, pieces[3];
+    uint64_t from = edit->start;
     bool unchanged;
 
-    tide_iterate_up(&iterator, tree, edit->start, edit->last);
-    while (tide_iterate_next(&iterator, &mapping)) {
-        unsigned count;
+    while (from <= edit->last && tide_first_overlap(tree, from, edit->last, &mapping)) {
+        if (cut || !sticks_out(edit, &mapping)) {
+            unsigned count = tide__edit_pieces(edit, &mapping, pieces, &unchanged);
 
-        if (!cut && sticks_out(edit, &mapping))
-            continue;
-        count = tide__edit_pieces(edit, &mapping, pieces, &unchanged);
-        if (!unchanged && !exchange(tree, &mapping, pieces, count))
-            return PLAN_NO_MEMORY;
+            if (!unchanged && !exchange(tree, &mapping, pieces, count))
+                return PLAN_NO_MEMORY;
+        }
+        if (mapping.last == UINT64_MAX)
+            break;
+        from = mapping.last + 1;
     }
-    if (passes_limit(edit))
-        return PLAN_REFUSED;
-    if (edit->kind == TIDE__REPLACE && !exchange(tree, NULL, edit->mapping, 1))
-        return PLAN_NO_MEMORY;
-    return PLAN_DONE;
+    return passes_limit(edit) ? PLAN_REFUSED : PLAN_DONE;
 }
 
 static enum plan
 plan_mapping(struct tide *tree, const struct tide_mapping *mapping, bool replace)
 {
-    struct tide__edit edit = { .tree = tree, .kind = TIDE__REPLACE, .mapping = mapping };
+    struct tide__edit edit;
     struct tide_mapping found;
+    enum plan plan;
 
-    if (tide__check_mapping(tree, mapping) != 0 ||
-        (!replace && tide_first_overlap(tree, mapping->start, mapping->last, &found)))
+    if (tide__check_mapping(tree, mapping) != 0)
         return PLAN_REFUSED;
-    edit.start = mapping->start;
-    edit.last = mapping->last;
-    return plan_range(&edit, true);
+    tide__edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    if (replace)
+        plan = plan_range(&edit, true);
+    else if (passes_limit(&edit) || tide_first_overlap(tree, edit.start, edit.last, &found))
+        plan = PLAN_REFUSED;
+    else
+        plan = PLAN_DONE;
+    if (plan == PLAN_DONE && !exchange(tree, NULL, mapping, 1))
+        plan = PLAN_NO_MEMORY;
+    return plan;
 }
 
 /* Whether a policy allows for what is mapped at the ends of a range. */
@@ -129,19 +134,23 @@ policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
 {
     struct tide_mapping low, high;
 
-    if (!tide_first_overlap(edit->tree, edit->start, edit->last, &low) ||
-        !tide_last_overlap(edit->tree, edit->start, edit->last, &high))
+    if (policy == TIDE_UNMAP_SPLIT || policy == TIDE_UNMAP_COVERED)
+        return true;
+    if (!tide_first_overlap(edit->tree, edit->start, edit->last, &low))
         return false;
     if (policy == TIDE_UNMAP_EXACT)
         return low.start == edit->start && low.last == edit->last;
-    return policy != TIDE_UNMAP_WHOLE || (!sticks_out(edit, &low) && !sticks_out(edit, &high));
+    return !sticks_out(edit, &low) &&
+           tide_last_overlap(edit->tree, edit->start, edit->last, &high) &&
+           !sticks_out(edit, &high);
 }
 
 static enum plan
 plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
 {
-    struct tide__edit edit = { .tree = tree, .kind = TIDE__REMOVE, .start = start, .last = last };
+    struct tide__edit edit;
 
+    tide__edit_init(&edit, tree, TIDE__REMOVE, start, last);
     if (!tide__range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED ||
         !policy_allows(&edit, policy))
         return PLAN_REFUSED;
@@ -151,8 +160,9 @@ plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_pol
 static enum plan
 plan_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
 {
-    struct tide__edit edit = { .tree = tree, .kind = TIDE__PROTECT, .start = start, .last = last };
+    struct tide__edit edit;
 
+    tide__edit_init(&edit, tree, TIDE__PROTECT, start, last);
     if (!tide__range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
         (flags & TIDE_OPAQUE) != 0)
         return PLAN_REFUSED;

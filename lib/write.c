@@ -33,21 +33,6 @@ begin(struct tide *tree)
         tide__retire_wait(tree);
 }
 
-static void
-edit_init(struct tide__edit *edit, struct tide *tree, enum tide__edit_kind kind, uint64_t start,
-          uint64_t last)
-{
-    edit->tree = tree;
-    edit->kind = kind;
-    edit->start = start;
-    edit->last = last;
-    edit->right = &edit->left;
-    edit->fn = NULL;
-    edit->deferred = false;
-    edit->floor = tree->pool.reserve;
-    edit->tally = (struct tide__tally){ 0 };
-}
-
 /* The reserve must be full before a change that may fail, so that the next unmap doesn't. */
 static bool
 fill_reserve(struct tide *tree)
@@ -181,7 +166,7 @@ map_by_edit(struct tide *tree, const struct tide_mapping *mapping)
 {
     struct tide__edit edit;
 
-    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    tide__edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
     edit.mapping = mapping;
     find_owners(&edit);
     return tide__edit_apply(&edit);
@@ -259,7 +244,7 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
     begin(tree);
     if (replace_passes_limit(tree, mapping->start, mapping->last))
         return -ENOSPC;
-    edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
+    tide__edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
     edit.mapping = mapping;
     if (fn != NULL && tide_first_overlap(tree, mapping->start, mapping->last, &displaced))
         edit.fn = fn;
@@ -443,7 +428,7 @@ drop_empty_leaves(struct tide *tree)
 {
     struct tide__edit edit;
 
-    edit_init(&edit, tree, TIDE__REMOVE, 0, UINT64_MAX);
+    tide__edit_init(&edit, tree, TIDE__REMOVE, 0, UINT64_MAX);
     edit.floor = 0;
     find_owners(&edit);
     (void)tide__edit_rebuild(&edit);
@@ -488,7 +473,7 @@ unmap_slowly(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_p
     struct tide__edit edit;
     int error;
 
-    edit_init(&edit, tree, TIDE__REMOVE, start, last);
+    tide__edit_init(&edit, tree, TIDE__REMOVE, start, last);
     edit.fn = fn;
     edit.arg = arg;
     edit.deferred = deferred;
@@ -574,7 +559,7 @@ tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
         (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
     begin(tree);
-    edit_init(&edit, tree, TIDE__PROTECT, start, last);
+    tide__edit_init(&edit, tree, TIDE__PROTECT, start, last);
     edit.flags = flags;
     if (!find_mapped(&edit, &low, &high) || !any_changes(tree, start, last, flags))
         return 0;

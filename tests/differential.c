@@ -496,6 +496,8 @@ run_operation(struct run *run, uint64_t number)
 
 /* ------------------------------------------------------------------------------------ worlds -- */
 
+static uint32_t indexes; /* that the trees keep; tide_check compares them */
+
 static void
 begin(struct run *run, const struct world *world, uint64_t seed, uint64_t operations)
 {
@@ -506,8 +508,9 @@ begin(struct run *run, const struct world *world, uint64_t seed, uint64_t operat
     *run = (struct run){ .world = world, .random = { seed }, .cursor = world->last };
     snprintf(run->where, sizeof(run->where), "world %s", world->name);
     snprintf(run->replay, sizeof(run->replay),
-             "differential --seed %" PRIu64 " --world %s --operations %" PRIu64, seed, world->name,
-             operations);
+             "differential --seed %" PRIu64 " --world %s --operations %" PRIu64
+             " --indexes %" PRIu32,
+             seed, world->name, operations, indexes);
     model_init(&run->model);
     test_alloc_init(&run->alloc, false);
     fake_rcu_init(&run->rcu, world->rcu == RCU_QUEUE);
@@ -518,6 +521,7 @@ begin(struct run *run, const struct world *world, uint64_t seed, uint64_t operat
     options.granule = run->model.granule = world->granule;
     options.max_mappings = run->model.max_mappings = world->max_mappings;
     options.max_retired = world->max_retired;
+    options.indexes = indexes;
     error = tide_create(&options, &run->tree);
     if (error != 0) {
         snprintf(why.text, sizeof(why.text), "tide_create: %d", error);
@@ -551,9 +555,10 @@ main(int argc, char **argv)
     const char *only;
     static struct run run;
 
-    program_usage(argc, argv, "--seed N --operations N --world NAME");
+    program_usage(argc, argv, "--seed N --operations N --world NAME --indexes N");
     seed = program_number(argc, argv, "--seed", 20170131);
     operations = program_number(argc, argv, "--operations", 20000);
+    indexes = (uint32_t)program_number(argc, argv, "--indexes", 0);
     only = program_word(argc, argv, "--world", NULL);
     printf("SEED=%" PRIu64 "\n", seed);
     for (size_t i = 0; i < WORLDS; i++) {

@@ -396,9 +396,30 @@ Test(sources, a_callback_finds_what_is_left)
     }
 }
 
+/* The index still has [10, 19], and the tree has another mapping there, of the same target. */
+static void
+ask_for_the_longer_one(const struct tide_mapping *piece, void *arg)
+{
+    (void)piece;
+    (void)arg;
+    told++;
+    EXPECT_SOURCES(0, MAX, 0);
+}
+
+Test(sources, a_callback_of_replace_finds_the_new_one_once)
+{
+    struct tide_mapping longer = { 0, 19, 110, TIDE_READ };
+
+    told = 0;
+    open_indexed();
+    map(10, 19, 110, TIDE_READ);
+    EXPECT_OK(tide_replace(unit.tree, &longer, ask_for_the_longer_one, NULL));
+    cr_assert_eq(told, 1);
+    unit_close();
+}
+
 Test(sources, a_deferred_callback_finds_what_is_left)
 {
-    told = 0;
     open_with(TIDE_INDEX_TARGETS, true);
     map(0, 9, 1000, TIDE_READ);
     map(20, 29, 2000, TIDE_READ);

@@ -178,17 +178,11 @@ make_tree(void)
     }
 }
 
-int
-main(int argc, char **argv)
+static void
+run(uint64_t writes)
 {
     struct reader readers[READERS];
-    uint64_t writes;
 
-    program_usage(argc, argv, "--seed N --writes N");
-    test.random.state = program_number(argc, argv, "--seed", 1);
-    writes = program_number(argc, argv, "--writes", 60000);
-    printf("SEED=%" PRIu64 "\n", test.random.state);
-    make_tree();
     test.waiting = READERS;
     for (unsigned i = 0; i < READERS; i++) {
         readers[i].index = i;
@@ -206,6 +200,19 @@ main(int argc, char **argv)
     atomic_store_explicit(&test.over, true, memory_order_release);
     for (unsigned i = 0; i < READERS; i++)
         pthread_join(readers[i].thread, NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+    uint64_t writes;
+
+    program_usage(argc, argv, "--seed N --writes N");
+    test.random.state = program_number(argc, argv, "--seed", 1);
+    writes = program_number(argc, argv, "--writes", 60000);
+    printf("SEED=%" PRIu64 "\n", test.random.state);
+    make_tree();
+    run(writes);
     if (tide_check(test.tree, NULL) != 0)
         fail("the tree is not sound", 0);
     tide_destroy(test.tree);
