@@ -260,6 +260,9 @@ run_write(unsigned number)
     struct step step = pick_step();
     struct why why;
 
+    if (number % 500 < 40) /* use up what memory there is */
+        step.kind = STEP_MAP;
+
     /* A protect asks for more than a node at a time, for its lists. */
     if (number % 5 == 0 || number % 500 < 60 || (world->node_by_node && step.kind == STEP_PROTECT))
         run_starved(&step, number % 500 < 60);

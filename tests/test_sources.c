@@ -418,6 +418,28 @@ Test(sources, a_callback_of_replace_finds_the_new_one_once)
     unit_close();
 }
 
+/* The index still has it to its old end. */
+static void
+ask_for_what_was_cut_off(const struct tide_mapping *piece, void *arg)
+{
+    (void)piece;
+    (void)arg;
+    told++;
+    EXPECT_NO_SOURCE(1050, 1099);
+    EXPECT_SOURCES(1000, 1050, 0);
+}
+
+Test(sources, a_callback_of_a_cut_finds_what_is_left)
+{
+    told = 0;
+    open_indexed();
+    map(0, 99, 1000, TIDE_READ);
+    EXPECT_OK(
+        tide_unmap(unit.tree, 50, 99, TIDE_UNMAP_SPLIT, ask_for_what_was_cut_off, NULL, NULL));
+    cr_assert_eq(told, 1);
+    unit_close();
+}
+
 Test(sources, a_deferred_callback_finds_what_is_left)
 {
     open_with(TIDE_INDEX_TARGETS, true);
