@@ -347,6 +347,26 @@ tide__index_remove(struct tide *tree, struct tide__index *index, uint64_t key, u
     return true;
 }
 
+static void
+discard_all(struct tide *tree, tide__ref ref)
+{
+    for (uint32_t i = 0; !is_leaf(ref) && i < count_of(ref); i++)
+        discard_all(tree, branch(ref, i)->ref);
+    tide__indexes_discard(tree, ref);
+}
+
+bool
+tide__index_clear(struct tide *tree, struct tide__index *index)
+{
+    if (index->next == 0)
+        return true;
+    if (!tide__indexes_prepare(tree, 0, tree->index_nodes))
+        return false;
+    discard_all(tree, index->next);
+    index->next = 0;
+    return true;
+}
+
 /* --------------------------------------------------------------------------------- questions -- */
 
 /* What is looked for: number least or more, not below (up) or not above (down) key and value. */

@@ -15,7 +15,7 @@
  * How a writer goes about it (ledger.c; indexed.c does so for each write):
  *
  *     tide__indexes_begin                    nothing has failed yet
- *     tide__index_insert, tide__index_remove any number, on index->next; may fail
+ *     tide__index_insert, _remove, _clear    any number, on index->next; may fail
  *     tide__indexes_publish_coming           the last moment to give up without a grace period
  *     the change of what is mapped           may fail
  *     tide__indexes_publish_now              can't fail
@@ -110,6 +110,9 @@ bool tide__index_insert(struct tide *tree, struct tide__index *index,
 
 /* Take the entry of key and value away; that there is none is no failure. */
 bool tide__index_remove(struct tide *tree, struct tide__index *index, uint64_t key, uint64_t value);
+
+/* Take all entries away. Steps: the nodes. */
+bool tide__index_clear(struct tide *tree, struct tide__index *index);
 
 /* -------------------------------------------------------------------------------- questions -- */
 /* Of any version, by its root, 0 included; steps: the height. Context: writer, or a reader that

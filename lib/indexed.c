@@ -145,6 +145,17 @@ policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
            !sticks_out(edit, &high);
 }
 
+/* Whether a range has all that is mapped, so that an unmap need not look at it. Most are too short, as the
+ * number of bytes tells (2^64, less one, is UINT64_MAX as well). */
+static bool
+has_all(const struct tide *tree, uint64_t start, uint64_t last)
+{
+    uint64_t low, high;
+
+    return tree->bytes.low - 1 <= last - start && tide_low_watermark(tree, &low) && low >= start &&
+           tide_high_watermark(tree, &high) && high <= last;
+}
+
 static enum plan
 plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
 {
@@ -154,6 +165,9 @@ plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_pol
     if (!tide__range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED ||
         !policy_allows(&edit, policy))
         return PLAN_REFUSED;
+    if (has_all(tree, start, last))
+        return tide__index_clear(tree, &tree->indexes.index[TIDE__TARGETS]) ? PLAN_DONE
+                                                                            : PLAN_NO_MEMORY;
     return plan_range(&edit, policy != TIDE_UNMAP_COVERED);
 }
 

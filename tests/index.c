@@ -196,6 +196,11 @@ change(struct tide *tested, bool more)
     struct tide__index *index = tested->indexes.index;
     struct tide__entry entry = pick_entry();
 
+    if (random_below(&source, 2000) == 0) {
+        next.count = 0;
+        return tide__index_clear(tested, &index[TIDE__TARGETS]) &&
+               tide__index_clear(tested, &index[TIDE__HOLES]);
+    }
     if (random_below(&source, 10) < (more ? 6 : 4)) {
         list_insert(&next, &entry);
         return tide__index_insert(tested, &index[TIDE__TARGETS], &entry) &&
