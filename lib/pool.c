@@ -11,6 +11,8 @@
 #include "retire.h"
 #include "version.h"
 
+#include <errno.h>
+
 /* A chunk begins with a line that has this, so that its nodes lie on lines. */
 struct tide__chunk {
     struct tide__chunk *next; /* the one got after it */
@@ -301,6 +303,59 @@ tide__pool_reserve(const struct tide *tree, unsigned height)
            tide__pool_batches(tree, height);
 }
 
+/* Two leaves of 16 mappings, each cut in two, and a new one, in leaves of the kind with the fewest slots;
+ * three nodes on every level above (rebuild.c), and a new root; and the notes. */
+uint64_t
+tide__pool_most(unsigned height)
+{
+    uint64_t levels = (uint64_t)height + 2;
+    uint64_t leaves = (2 * TIDE__COMPACT_SLOTS + 5) / TIDE__PLAIN_SLOTS + 2;
+
+    return leaves + 3 * levels + 1 + tide__retire_batches(4 * levels);
+}
+
+/* The levels that so many changes may add: a split leaves room for five children, so that the root
+ * is split five times as rarely with every level (docs/design.md); for two in the tiny build. */
+static unsigned
+levels_of(uint64_t changes)
+{
+    unsigned levels = 1;
+
+    for (; changes > 0; changes /= TIDE__FANOUT < 16 ? 2 : 5)
+        levels++;
+    return levels;
+}
+
+static uint64_t
+promise(struct tide *tree, uint64_t changes)
+{
+    unsigned height = tree->height + levels_of(changes);
+    uint64_t most = tide__pool_most(height);
+    uint64_t reserve = 2 * most; /* as large as any reserve of a tree of this height */
+
+    if (height > TIDE__MAX_HEIGHT || changes > (UINT64_C(1) << 48) / TIDE__NODE_SIZE / most)
+        return UINT64_MAX;
+    return reserve + changes * most;
+}
+
+int
+tide_reserve(struct tide *tree, uint64_t count)
+{
+    uint64_t nodes;
+
+    if (tree->txn != NULL && tree->txn->is_open)
+        tree = &tree->txn->work;
+    if (tide__is_busy(tree))
+        return -EBUSY;
+    tree->pool.is_promised = count > 0;
+    if (count == 0)
+        return 0;
+    nodes = promise(tree, count);
+    if (nodes == UINT64_MAX || !tide__txn_room(tree->origin))
+        return -ENOMEM;
+    return tide__pool_fill(tree, nodes, true) ? 0 : -ENOMEM;
+}
+
 /* -------------------------------------------------------------------------------- giving back -- */
 
 void
@@ -325,14 +380,15 @@ tide__pool_drain(struct tide *tree)
 void
 tide__pool_trim(struct tide *tree)
 {
-    if (tree->nodes == 0 && tree->pool.free_count == tree->pool.allocated)
+    if (tree->nodes == 0 && tree->pool.free_count == tree->pool.allocated &&
+        !tree->pool.is_promised)
         tide__pool_drain(tree);
 }
 
 bool
 tide__pool_wants_empty(const struct tide *tree)
 {
-    return tree->pool.bytes > SMALL && !tree->pool.was_emptied;
+    return tree->pool.bytes > SMALL && !tree->pool.was_emptied && !tree->pool.is_promised;
 }
 
 void

@@ -30,6 +30,9 @@ bool tide__pool_fill(struct tide *tree, uint64_t count, bool wait);
 uint64_t tide__pool_reserve(const struct tide *tree, unsigned height);
 uint64_t tide__pool_removal_reserve(const struct tide *tree, unsigned height);
 
+/* The nodes that one change of a tree of this height may take, whatever is frozen. */
+uint64_t tide__pool_most(unsigned height);
+
 /* The part of it that is for noting down what has been unlinked. */
 uint64_t tide__pool_batches(const struct tide *tree, unsigned height);
 

@@ -59,6 +59,7 @@ struct tide__pool {
     uint64_t allocated; /* nodes of all chunks: free, in the tree or an index, retired, batches */
     uint64_t bytes;     /* of all chunks */
     bool was_emptied;   /* the tree was, since a chunk was got: tide__pool_wants_empty */
+    bool is_promised;   /* by tide_reserve: not given back while nothing is used */
     struct tide_allocator allocator;
 };
 

@@ -10,15 +10,17 @@
 
 #include <errno.h>
 
-/* Room for one is kept from the first on. */
-static struct tide_txn *
-get_room(struct tide *tree)
+bool
+tide__txn_room(struct tide *tree)
 {
     const struct tide_allocator *allocator = &tree->pool.allocator;
 
-    if (tree->txn == NULL)
+    if (tree->txn == NULL) {
         tree->txn = allocator->allocate(allocator->context, TIDE__LINE, sizeof(*tree->txn));
-    return tree->txn;
+        if (tree->txn != NULL)
+            tree->txn->is_open = false;
+    }
+    return tree->txn != NULL;
 }
 
 int
@@ -30,9 +32,9 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
         return -EBUSY;
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);
-    txn = get_room(tree);
-    if (txn == NULL)
+    if (!tide__txn_room(tree))
         return -ENOMEM;
+    txn = tree->txn;
     txn->reserve = tree->pool.reserve;
     if (tide__freeze(tree) != 0)
         return -ENOMEM;

@@ -82,6 +82,9 @@ tide__frozen_by_snapshots(const struct tide *tree)
     return tree->newest != NULL ? tree->newest->epoch : 0;
 }
 
+/* Room for a transaction is kept from the first on. Returns whether there is any. */
+bool tide__txn_room(struct tide *tree);
+
 /* Of a snapshot that has been released: give its memory back. */
 void tide__snapshot_free(struct tide *tree, struct tide_snapshot *snapshot);
 

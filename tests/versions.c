@@ -24,17 +24,18 @@ struct world {
     uint64_t base, granules, granule;
     uint64_t longest; /* of a range, mostly, in granules */
     size_t target;
+    uint32_t indexes;
     enum rcu_kind rcu;
     bool node_by_node; /* the allocator gives: so that more is refused */
     unsigned weight;
 };
 
 static const struct world worlds[] = {
-    { "bottom", 0, 256, 1, 5, 60, RCU_NONE, true, 6 },
-    { "top", UINT64_MAX - 255, 256, 1, 5, 60, RCU_QUEUE, true, 6 },
-    { "wait", UINT64_MAX - 255, 256, 1, 5, 60, RCU_WAIT, true, 4 },
-    { "pages", UINT64_C(1) << 43, 20000, 4096, 16, 900, RCU_QUEUE, false, 2 }, /* two frames */
-    { "many", UINT64_C(1) << 43, 20000, 4096, 4, 3000, RCU_NONE, false, 1 },
+    { "bottom", 0, 256, 1, 5, 60, 0, RCU_NONE, true, 6 },
+    { "top", UINT64_MAX - 255, 256, 1, 5, 60, TIDE_INDEX_TARGETS, RCU_QUEUE, true, 6 },
+    { "wait", UINT64_MAX - 255, 256, 1, 5, 60, 0, RCU_WAIT, true, 4 },
+    { "pages", UINT64_C(1) << 43, 20000, 4096, 16, 900, 0, RCU_QUEUE, false, 2 }, /* two frames */
+    { "many", UINT64_C(1) << 43, 20000, 4096, 4, 3000, TIDE_INDEX_TARGETS, RCU_NONE, false, 1 },
 };
 
 #define WORLDS (sizeof(worlds) / sizeof(worlds[0]))
@@ -54,7 +55,8 @@ struct run {
     struct model_list told, expected; /* by deferred callbacks of transactions */
     struct tide_cursor cursor;        /* without an RCU kept from write to write */
     bool shrinking;
-    uint64_t commits, aborts, snapshots, refused, most_held;
+    uint64_t promised; /* changes that may not be refused */
+    uint64_t commits, aborts, snapshots, refused, kept_promises, most_held;
     char where[64];
     char replay[128];
 };
@@ -226,13 +228,19 @@ change(struct run *run, struct tide *tree, struct model *model, bool is_txn)
     struct model_list removed = { 0 };
     struct tide_unmap_result result = { 0 };
     struct why why;
-    bool refuse = random_below(&run->random, 12) == 0;
+    bool refuse = run->promised > 0 || random_below(&run->random, 12) == 0;
     int got, want;
 
+    while (run->promised > 0 && step.kind == STEP_PROTECT)
+        step = pick_step(run, model);
+
     if (refuse)
-        test_alloc_fail(&run->alloc, 1 + (size_t)random_below(&run->random, 3),
-                        random_below(&run->random, 2) == 0);
+        test_alloc_fail(&run->alloc,
+                        run->promised > 0 ? 1 : 1 + (size_t)random_below(&run->random, 3),
+                        run->promised > 0 || random_below(&run->random, 2) == 0);
     got = step_apply(tree, &step, is_txn && step.deferred ? &run->told : &removed, &result);
+    if (got == -ENOMEM && run->promised > 0)
+        fail(run, &step, "no memory for what was promised", "");
     if (got == -ENOMEM && ((refuse && test_alloc_heal(&run->alloc) > 0) ||
                            (step.kind == STEP_PROTECT && run->world->node_by_node))) {
         test_alloc_heal(&run->alloc);
@@ -241,6 +249,10 @@ change(struct run *run, struct tide *tree, struct model *model, bool is_txn)
         return;
     }
     test_alloc_heal(&run->alloc);
+    if (run->promised > 0) {
+        run->promised--;
+        run->kept_promises++;
+    }
     if (!is_txn && step.deferred && run->world->rcu == RCU_QUEUE)
         fake_rcu_run(&run->rcu);
     want = step_apply_model(model, &step);
@@ -257,6 +269,17 @@ change(struct run *run, struct tide *tree, struct model *model, bool is_txn)
     if (random_below(&run->random, 16) == 0 && !compare_check(tree, &why))
         fail(run, &step, "after it: ", why.text);
     model_list_free(&removed);
+}
+
+/* Ask for the memory of changes, and let the allocator refuse all else while they are made. */
+static void
+get_promise(struct run *run, uint64_t count)
+{
+    if (run->world->indexes == 0 && random_below(&run->random, 3) == 0) {
+        if (tide_reserve(run->tree, count) != 0)
+            fail(run, NULL, "tide_reserve failed", "");
+        run->promised = count;
+    }
 }
 
 static void
@@ -277,6 +300,7 @@ transact(struct run *run)
     model_init(&model);
     model_copy(&model, &run->model);
     tide_cursor_init(&cursor, tide_txn_tree(txn));
+    get_promise(run, steps);
     for (unsigned i = 0; i < steps; i++) {
         expect_cursor(run, &cursor, &model);
         expect_cursor(run, &run->cursor, &run->model);
@@ -291,6 +315,7 @@ transact(struct run *run)
                 fail(run, NULL, "tree of a transaction: ", why.text);
         }
     }
+    run->promised = 0;
     expect(run, tide_txn_tree(txn), &model, NULL, "transaction: ");
     if (random_below(&run->random, 3) > 0) {
         tide_txn_commit(txn);
@@ -327,6 +352,13 @@ operate(struct run *run)
         transact(run);
         break;
     case 3:
+        get_promise(run, 1 + random_below(&run->random, 20));
+        while (run->promised > 0)
+            change(run, run->tree, &run->model, false);
+        if (random_below(&run->random, 2) == 0 && tide_reserve(run->tree, 0) != 0)
+            fail(run, NULL, "tide_reserve failed", "");
+        break;
+    case 4:
         fake_rcu_run(&run->rcu);
         if (random_below(&run->random, 8) == 0)
             tide_barrier(run->tree);
@@ -349,6 +381,7 @@ open_run(struct run *run)
     fake_rcu_init(&run->rcu, world->rcu == RCU_QUEUE);
     model_init(&run->model);
     options.allocator = &run->alloc.table;
+    options.indexes = world->indexes;
     if (world->rcu != RCU_NONE)
         options.rcu = &run->rcu.table;
     options.granule = run->model.granule = world->granule;
@@ -403,8 +436,10 @@ run_world(const struct world *world, uint64_t seed, uint64_t operations)
             expect_all(&run);
     }
     printf("%-8s %8" PRIu64 " operations, %6" PRIu64 " commits, %6" PRIu64 " aborts, %6" PRIu64
-           " snapshots, %4" PRIu64 " refused, %5" PRIu64 " nodes held at the most\n",
-           world->name, count, run.commits, run.aborts, run.snapshots, run.refused, run.most_held);
+           " snapshots, %4" PRIu64 " refused, %5" PRIu64 " promised, %5" PRIu64
+           " nodes held at the most\n",
+           world->name, count, run.commits, run.aborts, run.snapshots, run.refused,
+           run.kept_promises, run.most_held);
     if (run.commits == 0 || run.aborts == 0 || run.snapshots == 0 || run.most_held == 0)
         fail(&run, NULL, "nothing happened", "");
     close_run(&run);

@@ -309,6 +309,34 @@ int tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last,
                         enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
                         struct tide_unmap_result *result);
 
+/* --------------------------------------------------------------------------------- dry runs -- */
+
+/* What a change would do. */
+struct tide_forecast {
+    uint64_t mappings;       /* that would lose at least one address, or get other flags */
+    uint64_t splits;         /* those of them of which something would stay as it is */
+    struct tide_bytes bytes; /* addresses that would be unmapped; of a replace, first */
+    uint64_t entries;        /* mappings that there would be in all */
+};
+
+/* What tide_map, tide_replace, tide_protect and tide_unmap would do now, so that a backend can go first and
+ * be asked to undo it: nothing changes, and no memory is needed.
+ * fn: NULL, or told of each piece that would be removed, ascending, if the change would succeed. It may ask
+ *     questions of the tree, and not write to it.
+ * forecast: NULL, or filled in; zeroes on any error.
+ * Each returns what its namesake would, but never -EBUSY or -ENOMEM.
+ * Context: Writer, also from a removal callback; of tide_txn_tree, what would happen in the transaction.
+ * Steps: the mappings in the range. */
+TIDE_NODISCARD int tide_dry_map(const struct tide *tree, const struct tide_mapping *mapping,
+                                struct tide_forecast *forecast);
+TIDE_NODISCARD int tide_dry_replace(const struct tide *tree, const struct tide_mapping *mapping,
+                                    tide_removed_fn *fn, void *arg, struct tide_forecast *forecast);
+TIDE_NODISCARD int tide_dry_protect(const struct tide *tree, uint64_t start, uint64_t last,
+                                    uint32_t flags, struct tide_forecast *forecast);
+TIDE_NODISCARD int tide_dry_unmap(const struct tide *tree, uint64_t start, uint64_t last,
+                                  enum tide_unmap_policy policy, tide_removed_fn *fn, void *arg,
+                                  struct tide_forecast *forecast);
+
 /* ------------------------------------------------------------------------------------- read -- */
 /* Context of all: Reader. Ordering: acquire; see tide_map. A miss leaves the output as it was. */
 
@@ -613,13 +641,13 @@ void tide_txn_commit(struct tide_txn *txn);
 void tide_txn_abort(struct tide_txn *txn);
 
 /* Get the memory that changes may need, so that the next count of them do not return -ENOMEM, whatever
- * they are: maps, replaces, unmaps, in a transaction or out of it, tide_txn_begin and tide_snapshot_take;
- * and protects that touch mappings of no more than two leaves (16 mappings side by side lie in no more).
- * It is not given back while nothing is mapped, until tide_reserve is called again: with 0, it is let go of.
- * count: what counts is a change that asks for memory; refused ones are not counted.
- * Returns 0; -EBUSY from a removal callback; -ENOMEM, with what the allocator gave kept for later changes;
- * -EINVAL, count is beyond any memory.
- * Context: Writer, also while a transaction is open, which it then serves. */
+ * they are: maps, replaces and unmaps, in a transaction or out of it, tide_txn_begin, and protects that
+ * change mappings of no more than two leaves (of 8 that lie side by side). Not promised: tide_snapshot_take,
+ * which needs memory of its own; and the changes of a tree with indexes.
+ * It is not given back while nothing is mapped, until tide_reserve is called with a count of 0.
+ * A change takes about 30 nodes at the most in a tree of a million mappings, and few in truth.
+ * Returns 0; -EBUSY from a removal callback; -ENOMEM, with what the allocator gave kept for later changes.
+ * Context: Writer; while a transaction is open it serves that. */
 TIDE_NODISCARD int tide_reserve(struct tide *tree, uint64_t count);
 
 /* -------------------------------------------------------------------------------- snapshots -- */

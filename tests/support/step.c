@@ -42,6 +42,27 @@ step_apply(struct tide *tree, const struct step *step, struct model_list *remove
 }
 
 int
+step_dry(const struct tide *tree, const struct step *step, struct model_list *removed,
+         struct tide_forecast *forecast)
+{
+    const struct tide_mapping *mapping = &step->mapping;
+
+    switch (step->kind) {
+    case STEP_MAP:
+        return tide_dry_map(tree, mapping, forecast);
+    case STEP_REPLACE:
+        return tide_dry_replace(tree, mapping, step_collect, removed, forecast);
+    case STEP_PROTECT:
+        return tide_dry_protect(tree, mapping->start, mapping->last, mapping->flags, forecast);
+    case STEP_UNMAP:
+        return tide_dry_unmap(tree, mapping->start, mapping->last,
+                              (enum tide_unmap_policy)step->policy, step_collect, removed,
+                              forecast);
+    }
+    return 1;
+}
+
+int
 step_apply_model(struct model *model, const struct step *step)
 {
     const struct tide_mapping *mapping = &step->mapping;
@@ -76,16 +97,50 @@ same_result(const struct tide_unmap_result *got, const struct tide_unmap_result 
     return false;
 }
 
+/* What a dry run said before the step. */
+struct dry {
+    int error;
+    struct tide_forecast forecast;
+};
+
+static bool
+same_forecast(const struct dry *dry, const struct step *step, const struct model *model, int error,
+              struct why *why)
+{
+    const struct tide_forecast *said = &dry->forecast;
+    const struct tide_unmap_result *is = &model->result;
+    bool right = dry->error == error;
+
+    if (error != 0) {
+        right &= said->entries == 0 && said->mappings == 0;
+    } else {
+        right &= said->entries == model->now.count;
+        if (step->kind == STEP_UNMAP) {
+            right &= said->mappings == is->mappings && said->splits == is->splits &&
+                     said->bytes.low == is->bytes.low && said->bytes.high == is->bytes.high;
+        }
+    }
+    if (!right) {
+        snprintf(why->text, sizeof(why->text),
+                 "a dry run returned %d (expected %d), and forecast %" PRIu64 " mappings, %" PRIu64
+                 " splits, %" PRIu64 " entries",
+                 dry->error, error, said->mappings, said->splits, said->entries);
+    }
+    return right;
+}
+
 bool
 step_run(struct tide *tree, struct model *model, struct fake_rcu *rcu, const struct step *step,
          int *outcome, struct why *why)
 {
-    static struct model_list removed; /* kept between calls: most of them are small */
+    static struct model_list removed, forecast; /* kept between calls: most of them are small */
+    struct dry dry;
     struct tide_unmap_result result;
     int got, want;
     bool same;
 
-    removed.count = 0;
+    removed.count = forecast.count = 0;
+    dry.error = step_dry(tree, step, &forecast, &dry.forecast);
     memset(&result, 0x5a, sizeof(result));
     got = step_apply(tree, step, &removed, &result);
     want = step_apply_model(model, step);
@@ -100,6 +155,10 @@ step_run(struct tide *tree, struct model *model, struct fake_rcu *rcu, const str
         return false;
     }
     if (step->kind == STEP_UNMAP && !same_result(&result, &model->result, why)) {
+        return false;
+    }
+    if (!same_forecast(&dry, step, model, got, why) ||
+        !compare_lists(&forecast, &model->removed, "piece of a dry run", why)) {
         return false;
     }
     same = compare_lists(&removed, &model->removed, "removed piece", why);

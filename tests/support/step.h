@@ -34,6 +34,10 @@ void step_collect(const struct tide_mapping *piece, void *arg);
 int step_apply(struct tide *tree, const struct step *step, struct model_list *removed,
                struct tide_unmap_result *result);
 
+/* Run a step as a dry run. */
+int step_dry(const struct tide *tree, const struct step *step, struct model_list *removed,
+             struct tide_forecast *forecast);
+
 /* Run a step on the model alone. */
 int step_apply_model(struct model *model, const struct step *step);
 
