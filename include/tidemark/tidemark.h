@@ -679,6 +679,70 @@ void tide_snapshot_iterate(struct tide_iterator *iterator, const struct tide_sna
  * Context: any thread, beside the writer, before tide_destroy, which releases what is left. Never waits. */
 void tide_snapshot_release(struct tide_snapshot *snapshot);
 
+/* ------------------------------------------------------------------------------ differences -- */
+
+enum tide_difference_kind {
+    TIDE_DIFF_UNMAP,  /* before is not there any more */
+    TIDE_DIFF_MAP,    /* after is new */
+    TIDE_DIFF_CHANGE, /* before and after have the same bounds, and another target or other flags */
+};
+
+/* One of the operations that make one tree of another. What its kind does not name is zeroes. */
+struct tide_difference {
+    enum tide_difference_kind kind;
+    struct tide_mapping before; /* whole, as it is in the old tree */
+    struct tide_mapping after;  /* whole, as it is in the new one */
+};
+
+/* One of the two trees of a walk. Fields are private. */
+struct tide_diff_side {
+    const struct tide *tree;
+    uint64_t position;
+    struct tide_mapping head;
+    uintptr_t leaf, next;
+    uint32_t left;
+    unsigned level;
+    bool holds;
+    unsigned char index[64];
+    uintptr_t node[64];
+};
+
+/* A walk over what differs. start, last and visited may be read, the rest is private. */
+struct tide_diff {
+    uint64_t start, last; /* the window, grown: see tide_diff_begin */
+    uint64_t visited;     /* nodes read so far, of both trees */
+    struct tide_diff_side from, to;
+};
+
+/* Begin a walk over what makes one tree of another, within a window.
+ * from, to: the old tree and the new: of a snapshot (tide_snapshot_tree), of a transaction (tide_txn_tree),
+ *     or any tree itself. Usually both are of one tree, of which the older need not be from. If not, the
+ *     answer is the same, and costs what is mapped in both.
+ * start, last: the window. It is grown until no mapping of either tree sticks out of it, and everything in
+ *     it is reported whole; diff->start and diff->last say how far. So a window can be replayed by itself:
+ *     all of it is then as in the new tree, the rest as it was. To replay by windows, begin each at the
+ *     address after diff->last. start > last: an empty walk.
+ * Context: of a snapshot, any thread, with no read-side section, while the writer goes on; it must not be
+ * released before the walk is over. Of a tree itself or a transaction, Writer; nothing may be written to
+ * it, and the transaction not be ended, before the walk is over.
+ * Asks for no memory. Steps: as many lookups as mappings lie across one another at the ends of the window. */
+void tide_diff_begin(struct tide_diff *diff, const struct tide *from, const struct tide *to,
+                     uint64_t start, uint64_t last);
+
+/* The next difference. False at the end, and *difference is left as it was. Context: that of the walk.
+ * What is mapped alike, with equal bounds, target and flags, is never reported; anything else of both trees
+ * is, once. In the order of the answers, an exact copy of the old tree becomes one of the new by
+ *     TIDE_DIFF_UNMAP   tide_unmap of before, TIDE_UNMAP_EXACT
+ *     TIDE_DIFF_MAP     tide_map of after
+ *     TIDE_DIFF_CHANGE  tide_replace with after; or tide_protect, where targets and TIDE_OPAQUE are equal
+ * and none of these finds anything in its way, for every unmap comes before the maps that overlap it.
+ * Those before ascend, and so do those after. On the way, there may be more mappings than at either end: an
+ * entry limit that holds for both may not hold for the copy meanwhile. A transaction makes one instant of
+ * it all.
+ * Steps: what the trees share is passed by. Of the nodes visited, at most about half are shared, and the
+ * children of each are looked at: it depends on what was changed since, and on nothing else that is mapped. */
+bool tide_diff_next(struct tide_diff *diff, struct tide_difference *difference);
+
 /* ---------------------------------------------------------------------------- introspection -- */
 
 /* The highest and lowest address ever mapped, since creation or the last reset; false: none.
