@@ -7,6 +7,7 @@
  *   range       the pair (start, last), both inclusive; [0, UINT64_MAX] is the whole space.
  *               A range never appears as a length, for 2^64 is not a uint64_t.
  *   mapping     a range, the target its first address translates to, and flags
+ *   hole        a range of which nothing is mapped
  *   piece       the part of a mapping that a write cuts out of it or leaves behind; a power-of-two
  *               piece: an aligned block of addresses (tide_pieces_next)
  *   reader      a thread inside a read-side section of the caller's RCU
@@ -557,6 +558,84 @@ bool tide_sources_next(struct tide_sources *sources, struct tide_mapping *mappin
  * False, and nothing stored: there is none, or the tree was made without TIDE_INDEX_TARGETS.
  * Context, guarantee, ordering: as tide_sources_next. */
 bool tide_find_source(const struct tide *tree, uint64_t target, uint64_t *address);
+/* ------------------------------------------------------------------------------------ holes -- */
+
+/* A range of which nothing is mapped. */
+struct tide_hole {
+    uint64_t start;
+    uint64_t last; /* inclusive */
+};
+
+/* A walk over the holes of a range, to be kept as an iterator may be. Fields are private. */
+struct tide_holes {
+    struct tide_iterator walk;
+    uint64_t start, last; /* what is left */
+    bool done;
+};
+
+/* Begin a walk upwards over what is not mapped of a range. start > last: an empty walk. The aperture
+ * plays no part: beyond it nothing is mapped. Context: Reader. */
+void tide_holes_begin(struct tide_holes *holes, const struct tide *tree, uint64_t start,
+                      uint64_t last);
+
+/* The next hole, as far as it goes within the range: no two of a walk touch. False at the end, and *hole
+ * is left as it was. Context: Reader, for the length of each call. Steps: the mappings up to the end of
+ * the hole. Guarantee, from G4: an address that is unmapped throughout the walk lies in exactly one of
+ * the holes, an address that one mapping holds throughout in none. */
+bool tide_holes_next(struct tide_holes *holes, struct tide_hole *hole);
+
+/* What is to be found: a range of extent + 1 addresses that could be mapped. Begin with
+ * tide_hole_request_default() and change what you need.
+ * congruence: start is the same modulo alignment. Its higher bits don't matter: with the address of the
+ *     memory to be mapped, huge pages of up to alignment line up.
+ * first, last: the range lies in this window; what of it is outside the aperture is left out.
+ * guard_below, guard_above: so many addresses before and after the range are unmapped too, those outside
+ *     the window not excepted. What would be beyond the 64-bit space, or the aperture, needs no guard. */
+struct tide_hole_request {
+    uint64_t extent;     /* last - start; UINT64_MAX: the whole space */
+    uint64_t alignment;  /* a power of two, or 0 for 1; the tree's granule is kept to in any case */
+    uint64_t congruence; /* 0: start is a multiple of alignment */
+    uint64_t boundary; /* a power of two: the range lies in one aligned block of that size; or 0 */
+    uint64_t first, last; /* inclusive */
+    uint64_t guard_below, guard_above;
+    bool highest; /* the highest such range, not the lowest */
+};
+
+/* One address, anywhere, the lowest. */
+static inline struct tide_hole_request
+tide_hole_request_default(void)
+{
+    struct tide_hole_request request = { 0, 0, 0, 0, 0, UINT64_MAX, 0, 0, false };
+
+    return request;
+}
+
+/* Find room. Whenever there is any it is found, the first and the last address of the space included.
+ * Returns
+ *   0        *start .. *start + extent is a hole, and as requested
+ *   -EINVAL  alignment or boundary neither 0 nor a power of two; first > last; extent + 1 not a multiple
+ *            of the granule; a congruence that is off the granule; or a range that crosses a boundary,
+ *            or the end of the space, wherever it may lie
+ *   -ENOSPC  there is none
+ * On error *start is left as it was. Context: Reader. Steps: the mappings of the window and its guards, up
+ * to the hole found. Guarantee: that of tide_holes_next. What a reader finds may be taken before it can be
+ * used, and only a writer should conclude from -ENOSPC that there is none. Guards are of this request: who
+ * wants to keep them asks for them each time. */
+TIDE_NODISCARD int tide_find_hole(const struct tide *tree, const struct tide_hole_request *request,
+                                  uint64_t *start);
+
+/* Find room and map it, in one step.
+ * mapping: target and flags are given; start and last are filled in on success, and left as they were on
+ *     any error.
+ * Returns
+ *   0        mapped, where tide_find_hole would have said
+ *   -EBUSY   called from a removal callback
+ *   -EINVAL  as tide_find_hole, or flags as tide_map
+ *   -ENOSPC  there is no such hole, or the entry limit is reached
+ *   -ENOMEM  as tide_map
+ * Context: Writer. Atomicity: G2. Ordering: as tide_map. Steps: those of tide_find_hole and tide_map. */
+TIDE_NODISCARD int tide_map_anywhere(struct tide *tree, const struct tide_hole_request *request,
+                                     struct tide_mapping *mapping);
 
 /* ------------------------------------------------------------------- power-of-two pieces -- */
 
