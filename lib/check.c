@@ -3,6 +3,7 @@
  * tide_check: walk the tree and verify the invariants of node.h, trusting as little as possible of
  * what it finds.
  */
+#include "holes.h"
 #include "indexed.h"
 #include "leaf.h"
 #include "path.h"
@@ -226,6 +227,9 @@ check_counters(struct check *check)
     if (check->entries[TIDE__TARGETS] !=
         ((tree->indexes.kinds & TIDE_INDEX_TARGETS) != 0 ? check->targets : 0))
         return fail(check, "I11: an index has what is not mapped");
+    if ((tree->indexes.kinds & TIDE_INDEX_HOLES) != 0 &&
+        !tide__holes_are_indexed(tree, check->entries[TIDE__HOLES]))
+        return fail(check, "I11: the index of holes has others than there are");
     if (tree->role == TIDE__SNAPSHOT)
         return true;
     if (pool->allocated != tree->nodes + tree->index_nodes + pool->free_count +

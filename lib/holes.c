@@ -4,7 +4,7 @@
  * it, is said by find_room, which knows no tree. Nothing here adds what may pass the end of the space:
  * sizes are those of ranges less one, and compared before they are added.
  */
-#include "tree.h"
+#include "holes.h"
 
 #include <errno.h>
 
@@ -178,13 +178,11 @@ find_highest(const struct wish *wish, uint64_t low, uint64_t high, uint64_t *sta
     return true;
 }
 
-/* Whether a hole has room, and where. What bounds it is mapped, or the end of the space, or so far away
- * from the window that a guard lies between. */
+/* Whether the hole from low to high has room, and where. Beyond its bounds is what is mapped, or the end of
+ * the space, or what is so far from the window that a guard fits between. */
 static bool
-find_room(const struct wish *wish, const struct tide_hole *hole, uint64_t *start)
+find_room(const struct wish *wish, uint64_t low, uint64_t high, uint64_t *start)
 {
-    uint64_t low = hole->start, high = hole->last;
-
     if (low > 0) {
         if (wish->below > high - low)
             return false;
@@ -206,27 +204,108 @@ find_room(const struct wish *wish, const struct tide_hole *hole, uint64_t *start
                          : find_lowest(wish, low, high, start);
 }
 
-/* --------------------------------------------------------------------------------- questions -- */
+/* ------------------------------------------------------------------------------------ searches -- */
+/* Each tries the holes of the window in order, or those of them that may have room, and returns whether one
+ * has. */
+
+/* The holes between mappings, as far as guards reach. */
+static bool
+walk(const struct tide *tree, const struct wish *wish, uint64_t *start)
+{
+    uint64_t low = wish->first > wish->below ? wish->first - wish->below : 0;
+    uint64_t high = wish->last < UINT64_MAX - wish->above ? wish->last + wish->above : UINT64_MAX;
+    struct tide_holes holes;
+    struct tide_hole hole;
+
+    begin(&holes, tree, low, high, wish->highest);
+    while (tide_holes_next(&holes, &hole))
+        if (find_room(wish, hole.start, hole.last, start))
+            return true;
+    return false;
+}
+
+/* What a hole between two mappings needs at least. Returns whether a number can say it. */
+static bool
+need_of(const struct wish *wish, uint64_t *need)
+{
+    *need = wish->extent + wish->below + wish->above;
+    return wish->below <= UINT64_MAX - wish->extent &&
+           wish->above <= UINT64_MAX - wish->extent - wish->below;
+}
+
+static bool
+has_room(const struct wish *wish, const struct tide__entry *hole, uint64_t *start)
+{
+    return tide__is_hole(hole) && find_room(wish, hole->key, hole->last, start);
+}
+
+/* The hole that begins at or below the window; then those with room for range and guards; then the
+ * highest, which may need no guard above. */
+static bool
+search_up(tide__ref root, const struct wish *wish, uint64_t *start)
+{
+    uint64_t at = wish->first, need;
+    bool any = need_of(wish, &need);
+    struct tide__entry hole;
+
+    if (tide__index_down(root, true, at, 0, 0, &hole) && has_room(wish, &hole, start))
+        return true;
+    while (any && at < wish->last && tide__index_up(root, true, at + 1, 0, need, &hole) &&
+           hole.key <= wish->last) {
+        if (has_room(wish, &hole, start))
+            return true;
+        at = hole.key;
+    }
+    return tide__index_down(root, true, UINT64_MAX, 0, 0, &hole) && has_room(wish, &hole, start);
+}
+
+/* The highest hole that begins in the window or below it; then as above; then the lowest, which may need
+ * no guard below. */
+static bool
+search_down(tide__ref root, const struct wish *wish, uint64_t *start)
+{
+    uint64_t at, need;
+    bool any = need_of(wish, &need);
+    struct tide__entry hole;
+
+    if (!tide__index_down(root, true, wish->last, 0, 0, &hole))
+        return false;
+    if (has_room(wish, &hole, start))
+        return true;
+    at = hole.key;
+    while (any && at > wish->first && tide__index_down(root, true, at - 1, 0, need, &hole)) {
+        if (has_room(wish, &hole, start))
+            return true;
+        at = hole.key;
+    }
+    return tide__index_up(root, true, 0, 0, 0, &hole) && has_room(wish, &hole, start);
+}
+
+/* In one version of the index: that of one instant. */
+static bool
+search(const struct tide *tree, const struct wish *wish, uint64_t *start)
+{
+    /* [ACQ-INDEX] acquire: see reverse.c. Pairs with PUB-INDEX in publish.h. */
+    tide__ref root = tide__ref_load_acquire(&tree->indexes.index[TIDE__HOLES].now);
+
+    if (root == 0) /* nothing is mapped */
+        return find_room(wish, 0, UINT64_MAX, start);
+    return wish->highest ? search_down(root, wish, start) : search_up(root, wish, start);
+}
 
 int
 tide_find_hole(const struct tide *tree, const struct tide_hole_request *request, uint64_t *start)
 {
-    struct tide_holes holes;
-    struct tide_hole hole;
     struct wish wish;
-    uint64_t low, high;
+    bool found;
 
     if (!make_wish(tree, request, &wish))
         return -EINVAL;
     if (wish.first > wish.last)
         return -ENOSPC;
-    low = wish.first > wish.below ? wish.first - wish.below : 0;
-    high = wish.last < UINT64_MAX - wish.above ? wish.last + wish.above : UINT64_MAX;
-    begin(&holes, tree, low, high, wish.highest);
-    while (tide_holes_next(&holes, &hole))
-        if (find_room(&wish, &hole, start))
-            return 0;
-    return -ENOSPC;
+    found = (tree->indexes.kinds & TIDE_INDEX_HOLES) != 0 ? search(tree, &wish, start)
+                                                          : walk(tree, &wish, start);
+    return found ? 0 : -ENOSPC;
 }
 
 int
@@ -236,7 +315,7 @@ tide_map_anywhere(struct tide *tree, const struct tide_hole_request *request,
     struct tide_mapping found = *mapping;
     int error;
 
-    if (tree->busy)
+    if ((tree->special & TIDE__BUSY) != 0)
         return -EBUSY;
     if (!tide__flags_are_good(found.flags))
         return -EINVAL;

@@ -10,6 +10,7 @@
 #include "indexed.h"
 
 #include "edit.h"
+#include "holes.h"
 
 enum plan { PLAN_DONE, PLAN_REFUSED, PLAN_NO_MEMORY };
 
@@ -60,8 +61,11 @@ static bool
 exchange(struct tide *tree, const struct tide_mapping *old, const struct tide_mapping *pieces,
          unsigned count)
 {
-    return (tree->indexes.kinds & TIDE_INDEX_TARGETS) == 0 ||
-           exchange_targets(tree, old, pieces, count);
+    uint32_t kinds = tree->indexes.kinds;
+
+    if ((kinds & TIDE_INDEX_TARGETS) != 0 && !exchange_targets(tree, old, pieces, count))
+        return false;
+    return (kinds & TIDE_INDEX_HOLES) == 0 || tide__holes_exchange(tree, old, pieces, count);
 }
 
 /* ------------------------------------------------------------------------------------- plans -- */

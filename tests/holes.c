@@ -5,8 +5,9 @@
  *            guards of up to 2, both directions
  *   windows  256 addresses, random states, every window and extent; alignments and boundaries by turns,
  *            or all of them with --long
- *   runs     long random sequences of tide_map_anywhere and tide_unmap, checked after each
- * Prints SEED=, takes it back with --seed.
+ *   runs     long random sequences of tide_map_anywhere and other writes, at times without memory, checked
+ *            after each
+ * each of trees with and without an index of holes. Prints SEED=, takes it back with --seed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 
 #include <tidemark/tidemark.h>
 
+#include "support/alloc.h"
 #include "support/program.h"
 #include "support/random.h"
 
@@ -26,6 +28,7 @@ struct world {
     uint64_t base;
     unsigned count, granule;
     bool narrow; /* the aperture is no wider */
+    uint32_t indexes;
     bool mapped[MOST];
     /* How many addresses before one, and from one on, are unmapped in a row. */
     unsigned before[MOST], from[MOST];
@@ -39,17 +42,19 @@ struct question {
 
 static struct world world;
 static struct tide *tree;
+static struct test_alloc alloc;
 static struct random_source source;
-static uint64_t seed, asked;
+static uint64_t seed, asked, starved;
 
 static _Noreturn void
 fail(const struct question *q, const char *what, int64_t got, int64_t want)
 {
     printf("FAILED at base 0x%" PRIx64
-           ", granule %u: extent %u in [%u, %u] alignment %u congruence %u "
+           ", granule %u%s: extent %u in [%u, %u] alignment %u congruence %u "
            "boundary %u guards %u, %u%s: %s is %" PRId64 ", expected %" PRId64 "\n  ",
-           world.base, world.granule, q->extent, q->first, q->last, q->alignment, q->congruence,
-           q->boundary, q->below, q->above, q->highest ? " highest" : "", what, got, want);
+           world.base, world.granule, world.indexes != 0 ? ", indexed" : "", q->extent, q->first,
+           q->last, q->alignment, q->congruence, q->boundary, q->below, q->above,
+           q->highest ? " highest" : "", what, got, want);
     for (unsigned i = 0; i < world.count; i++)
         putchar(world.mapped[i] ? '#' : '.');
     printf("\n  replay: holes --seed %" PRIu64 "\n", seed);
@@ -215,7 +220,7 @@ compare_walk(unsigned first, unsigned last)
 /* ------------------------------------------------------------------------------------- states -- */
 
 static void
-open_world(uint64_t base, unsigned count, unsigned granule, bool narrow)
+open_world(uint64_t base, unsigned count, unsigned granule, bool narrow, uint32_t indexes)
 {
     struct tide_options options = tide_options_default();
 
@@ -224,12 +229,23 @@ open_world(uint64_t base, unsigned count, unsigned granule, bool narrow)
     world.count = count;
     world.granule = granule;
     world.narrow = narrow;
+    world.indexes = options.indexes = indexes;
+    test_alloc_init(&alloc, true);
+    options.allocator = &alloc.table;
     options.granule = granule;
     if (narrow) {
         options.first = base;
         options.last = base + count - 1;
     }
     must(tide_create(&options, &tree), "tide_create");
+}
+
+static void
+close_world(void)
+{
+    tide_destroy(tree);
+    if (test_alloc_verdict(&alloc) != NULL)
+        must(1, test_alloc_verdict(&alloc));
 }
 
 static void
@@ -288,12 +304,12 @@ ask_everything(unsigned first, unsigned last)
 }
 
 static void
-run_tiny(uint64_t base, unsigned stride)
+run_tiny(uint64_t base, unsigned stride, uint32_t indexes)
 {
     enum { CELLS = 8 };
 
     for (unsigned state = 0; state < 1 << CELLS; state += stride) {
-        open_world(base, CELLS, 1 + state % 2, state % 3 == 0);
+        open_world(base, CELLS, 1 + state % 2, state % 3 == 0, indexes);
         for (unsigned i = 0; i < CELLS; i += world.granule)
             if ((state >> i & 1) != 0)
                 map(i, i + world.granule - 1);
@@ -303,7 +319,7 @@ run_tiny(uint64_t base, unsigned stride)
                 compare_walk(first, last);
                 ask_everything(first, last);
             }
-        tide_destroy(tree);
+        close_world();
     }
 }
 
@@ -326,11 +342,11 @@ ask_turn(unsigned first, unsigned last, unsigned pair, unsigned turn)
 }
 
 static void
-run_windows(uint64_t base, unsigned state, unsigned stride, bool all)
+run_windows(uint64_t base, unsigned state, unsigned stride, bool all, uint32_t indexes)
 {
     static const unsigned granules[] = { 1, 1, 1, 4 };
 
-    open_world(base, 256, granules[state % 4], state % 3 == 2);
+    open_world(base, 256, granules[state % 4], state % 3 == 2, indexes);
     fill(1 + (unsigned)random_below(&source, 12), 1 + (unsigned)random_below(&source, 40));
     check();
     for (unsigned first = 0; first < world.count; first++)
@@ -345,7 +361,7 @@ run_windows(uint64_t base, unsigned state, unsigned stride, bool all)
             if (!all)
                 ask_turn(first, last, turn % 81, (unsigned)random_below(&source, 1 << 20));
         }
-    tide_destroy(tree);
+    close_world();
 }
 
 /* --------------------------------------------------------------------------------------- runs -- */
@@ -385,6 +401,15 @@ model_find(const struct question *q, unsigned *offset)
     return -ENOSPC;
 }
 
+static bool
+is_out_of_memory(int error)
+{
+    bool is = error == -ENOMEM && alloc.countdown != 0;
+
+    starved += is;
+    return is;
+}
+
 static void
 map_anywhere(const struct question *q)
 {
@@ -395,6 +420,8 @@ map_anywhere(const struct question *q)
 
     compare(q, want, offset);
     got = tide_map_anywhere(tree, &request, &mapping);
+    if (is_out_of_memory(got))
+        want = -ENOMEM;
     if (got != want)
         fail(q, "tide_map_anywhere", got, want);
     if (want != 0) {
@@ -410,51 +437,70 @@ map_anywhere(const struct question *q)
     memset(&world.mapped[offset], true, q->extent + 1);
 }
 
+/* Unmap, mostly; or replace, or protect. */
 static void
-unmap(unsigned largest)
+write_range(unsigned largest)
 {
-    unsigned granules = world.count / world.granule;
+    unsigned granules = world.count / world.granule, kind = (unsigned)random_below(&source, 8);
     unsigned first = (unsigned)random_below(&source, granules) * world.granule;
     unsigned last = first + (1 + (unsigned)random_below(&source, largest)) * world.granule - 1;
+    struct tide_mapping mapping = { .flags = FLAGS };
+    int error;
 
     if (last >= world.count)
         last = world.count - 1;
-    must(
-        tide_unmap(tree, world.base + first, world.base + last, TIDE_UNMAP_SPLIT, NULL, NULL, NULL),
-        "tide_unmap");
-    memset(&world.mapped[first], false, last - first + 1);
+    mapping.start = world.base + first;
+    mapping.last = world.base + last;
+    if (kind == 0)
+        error = tide_replace(tree, &mapping, NULL, NULL);
+    else if (kind == 1)
+        error = tide_protect(tree, mapping.start, mapping.last, TIDE_READ);
+    else
+        error = tide_unmap(tree, mapping.start, mapping.last, TIDE_UNMAP_SPLIT, NULL, NULL, NULL);
+    if (is_out_of_memory(error))
+        return;
+    must(error, "a write");
+    if (kind != 1)
+        memset(&world.mapped[first], kind == 0, last - first + 1);
 }
 
-/* Phases in which there is more mapped than unmapped, and the other way round. */
+/* Phases in which there is more mapped than unmapped, and the other way round; and within them, phases in
+ * which there is no memory to be had. */
 static void
-run_sequence(uint64_t base, unsigned count, unsigned granule, bool narrow, unsigned steps)
+run_sequence(uint64_t base, unsigned count, unsigned kind, unsigned steps)
 {
-    unsigned largest = 1 + (unsigned)random_below(&source, 24);
+    static const uint32_t indexes[] = { 0, TIDE_INDEX_HOLES,
+                                        TIDE_INDEX_HOLES | TIDE_INDEX_TARGETS };
+    unsigned largest = 1 + (unsigned)random_below(&source, 24), granule = kind % 2 == 0 ? 1 : 4;
     struct question q;
 
-    open_world(base, count, granule, narrow);
+    open_world(base, count, granule, kind / 2 % 2 != 0, indexes[kind / 4]);
     for (unsigned i = 0; i < steps; i++) {
+        if (i % 256 == 128)
+            test_alloc_fail(&alloc, 1, true);
+        if (i % 256 == 192)
+            (void)test_alloc_heal(&alloc);
         if (random_below(&source, 8) < (i % 2048 < 1024 ? 6 : 3)) {
             pick_question(&q, largest * granule);
             map_anywhere(&q);
         } else {
-            unmap(largest);
+            write_range(largest);
         }
         check();
         if (i % 64 == 0)
             compare_walk(0, count - 1);
     }
-    tide_destroy(tree);
+    close_world();
 }
 
 static void
-run_sequences(uint64_t top, unsigned steps)
+run_sequences(unsigned steps)
 {
-    static const unsigned granules[] = { 1, 4 };
-
-    for (unsigned i = 0; i < 8; i++) {
-        run_sequence(i % 2 == 0 ? 0 : top - 255, 256, granules[i / 2 % 2], i >= 4, steps);
-        run_sequence(i % 2 == 0 ? 0 : top - MOST + 1, MOST, granules[i / 2 % 2], i >= 4, steps / 8);
+    for (unsigned kind = 0; kind < 12; kind++) {
+        run_sequence(0, 256, kind, steps);
+        run_sequence(UINT64_MAX - 255, 256, kind, steps);
+        run_sequence(0, MOST, kind, steps / 8);
+        run_sequence(UINT64_MAX - MOST + 1, MOST, kind, steps / 8);
     }
 }
 
@@ -473,18 +519,22 @@ main(int argc, char **argv)
 
     program_usage(argc, argv, "--seed N --states N --stride N --long");
     seed = program_number(argc, argv, "--seed", 20260310);
-    states = (unsigned)program_number(argc, argv, "--states", 16);
+    states = (unsigned)program_number(argc, argv, "--states", 12);
     stride = (unsigned)program_number(argc, argv, "--stride", 1); /* more: do less */
     all = program_flag(argc, argv, "--long");
     printf("SEED=%" PRIu64 "\n", seed);
     source.state = seed;
-    run_sequences(UINT64_MAX, 16384 / stride);
+    run_sequences(16384 / stride);
     report("runs");
-    run_tiny(0, stride);
-    run_tiny(UINT64_MAX - 7, stride);
+    printf("%-8s %10" PRIu64 " writes refused for want of memory\n", "", starved);
+    for (unsigned i = 0; i < 2; i++) {
+        run_tiny(0, stride, i * TIDE_INDEX_HOLES);
+        run_tiny(UINT64_MAX - 7, stride, i * TIDE_INDEX_HOLES);
+    }
     report("tiny");
     for (unsigned state = 0; state < states; state++)
-        run_windows(state % 2 == 0 ? 0 : UINT64_MAX - 255, state, stride, all);
+        run_windows(state % 2 == 0 ? 0 : UINT64_MAX - 255, state, stride, all,
+                    state / 2 % 2 * TIDE_INDEX_HOLES);
     report("windows");
     return 0;
 }

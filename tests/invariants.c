@@ -17,10 +17,9 @@ expect(const struct tide *tree, const char *invariant, const char *what)
 {
     const char *reason = NULL;
     int error = tide_check(tree, &reason);
-    bool right = invariant == NULL
-                     ? error == 0 && strcmp(reason, "sound") == 0
-                     : error != 0 && strncmp(reason, invariant, strlen(invariant)) == 0 &&
-                           reason[strlen(invariant)] == ':';
+    bool right = invariant == NULL ? error == 0 && strcmp(reason, "sound") == 0
+                                   : error != 0 && strncmp(reason, invariant, strlen(invariant)) == 0 &&
+                                         reason[strlen(invariant)] == ':';
 
     if (!right) {
         printf("%s: expected %s, got %d \"%s\"\n", what, invariant != NULL ? invariant : "sound",
@@ -225,6 +224,24 @@ break_index(void)
     tide_destroy(tree);
 }
 
+/* The index of holes has those there are. */
+static void
+break_holes(void)
+{
+    struct tide *tree = make_tree(TIDE_INDEX_HOLES);
+    tide__ref ref = tree->indexes.index[TIDE__HOLES].next;
+    struct tide__entry *entry;
+
+    while (tide__kind_of(ref) == TIDE__INDEX_INNER)
+        ref = tide__index_node_of(ref)->branch[0].ref;
+    entry = tide__index_node_of(ref)->entry;
+    expect(tree, NULL, "a tree with an index of holes");
+    BREAK(tree, entry[0].last, entry[0].last - 1, "I11");
+    BREAK(tree, entry[0].key, entry[0].key + 1, "I11");
+    BREAK(tree, tree->indexes.index[TIDE__HOLES].next, 0, "I6");
+    tide_destroy(tree);
+}
+
 int
 main(void)
 {
@@ -237,6 +254,7 @@ main(void)
     tide_destroy(tree);
     break_for_good();
     break_index();
+    break_holes();
     printf("%d broken invariants were not reported\n", failures);
     return failures != 0;
 }

@@ -146,13 +146,14 @@ struct tide_rcu {
 /* The versions of the lookups. BEST is the fastest that the machine has. */
 enum tide_isa { TIDE_ISA_BEST, TIDE_ISA_PLAIN, TIDE_ISA_AVX2, TIDE_ISA_AVX512 };
 
-/* What a tree may keep besides, for questions that only trees with it answer. A write then has more to do
- * and needs more memory, and waits for a grace period if it has to be taken back for want of memory;
- * lookups are as fast as in any tree. Every mapping that a write changes is visited, so an unmap
- * costs what it unmaps, times the height of the index; and unmapping may fail (G6 does not hold). */
+/* What a tree may keep besides, for questions that others can't answer, or only by looking at all that is
+ * mapped. A write then has more to do and needs more memory, and waits for a grace period if it has to be
+ * taken back for want of memory; lookups are as fast as in any tree. Every mapping that a write changes is
+ * visited, so an unmap costs what it unmaps, times the height of the index; and unmapping may fail (G6
+ * does not hold). */
 enum {
     TIDE_INDEX_TARGETS = 1, /* mappings by target: tide_sources_begin */
-    TIDE_INDEX_HOLES = 2,   /* what is not mapped, by size */
+    TIDE_INDEX_HOLES = 2,   /* what is not mapped, by size: tide_find_hole */
 };
 
 /* How a tree is made. Begin with tide_options_default() and change what you need; size tells
@@ -595,7 +596,7 @@ struct tide_hole_request {
     uint64_t extent;     /* last - start; UINT64_MAX: the whole space */
     uint64_t alignment;  /* a power of two, or 0 for 1; the tree's granule is kept to in any case */
     uint64_t congruence; /* 0: start is a multiple of alignment */
-    uint64_t boundary; /* a power of two: the range lies in one aligned block of that size; or 0 */
+    uint64_t boundary; /* a power of two: the range lies in one aligned block of this size; or 0 */
     uint64_t first, last; /* inclusive */
     uint64_t guard_below, guard_above;
     bool highest; /* the highest such range, not the lowest */
@@ -617,10 +618,16 @@ tide_hole_request_default(void)
  *            of the granule; a congruence that is off the granule; or a range that crosses a boundary,
  *            or the end of the space, wherever it may lie
  *   -ENOSPC  there is none
- * On error *start is left as it was. Context: Reader. Steps: the mappings of the window and its guards, up
- * to the hole found. Guarantee: that of tide_holes_next. What a reader finds may be taken before it can be
- * used, and only a writer should conclude from -ENOSPC that there is none. Guards are of this request: who
- * wants to keep them asks for them each time. */
+ * On error *start is left as it was. Context: Reader. What a reader finds may be taken before it can be
+ * used; and only a writer should conclude from -ENOSPC that there is none. Guards are of this request: who
+ * wants them kept asks for them each time.
+ * Steps: the mappings of the window and its guards, up to the hole found. Guarantee: that of
+ * tide_holes_next.
+ * With TIDE_INDEX_HOLES, steps: the height of the index, for each hole that is tried. Those smaller than
+ * the range and its guards are not; others are in vain if alignment or boundary leave no room, which none
+ * does that has extent + alignment + guards (twice that, with a boundary). Guarantee: the answer is of one
+ * instant, after all writes that had returned before the call; a write that has not returned may not be
+ * seen, not by its removal callbacks either. */
 TIDE_NODISCARD int tide_find_hole(const struct tide *tree, const struct tide_hole_request *request,
                                   uint64_t *start);
 
