@@ -25,12 +25,13 @@ enum {
     WATERMARK,
     BOUND,
     WHOLLY,
-    TRANSLATE
+    TRANSLATE,
+    FIND_HOLE
 };
 
 const char *const question_names[QUESTION_KINDS] = {
     "lookup", "is_mapped", "lookup_many", "probe",         "next",   "prev",      "first",
-    "last",   "walk",      "water",       "bounds, clamp", "wholly", "translate",
+    "last",   "walk",      "water",       "bounds, clamp", "wholly", "translate", "find_hole",
 };
 
 static const struct space *
@@ -641,15 +642,80 @@ ask_translate(struct reader *r)
         wrong(r, "translate, next", next, window, NULL);
 }
 
+/* The cell at which the lowest or highest room for so many begins in a state; HOLE: there is none. */
+static int32_t
+room_in_state(const struct reader *r, uint32_t version, uint32_t first, uint32_t cells,
+              bool highest)
+{
+    struct window window = { version, version };
+    uint32_t top = space_of(r)->cells - 1, run = 0, count;
+
+    for (uint32_t i = 0; i <= top - first; i++) {
+        uint32_t cell = highest ? top - i : first + i;
+
+        run =
+            history_entries(r->shared->history, cell, window, &count)->piece == HOLE ? run + 1 : 0;
+        if (run == cells)
+            return (int32_t)(highest ? cell : cell - (cells - 1));
+    }
+    return HOLE;
+}
+
+/* An index answers as of one state. A walk finds nothing that one mapping held throughout. */
+static void
+check_hole(struct reader *r, struct window window, uint32_t first, uint32_t cells, bool highest,
+           int32_t answer)
+{
+    uint64_t address = cell_start(space_of(r), answer == HOLE ? first : (uint32_t)answer);
+
+    if (r->shared->indexes == 0) {
+        for (uint32_t i = 0; answer != HOLE && i < cells; i++)
+            if (history_stable(r->shared->history, (uint32_t)answer + i, window) >= 0)
+                wrong(r, "find_hole", address, window, NULL);
+        return;
+    }
+    for (uint32_t version = window.low; version <= window.high; version++)
+        if (room_in_state(r, version, first, cells, highest) == answer) {
+            r->checked++;
+            return;
+        }
+    wrong(r, "find_hole, index", address, window, NULL);
+}
+
+/* A write that has been seen need not be seen by this question, if it had not returned. */
+static void
+ask_hole(struct reader *r)
+{
+    struct tide_hole_request request = tide_hole_request_default();
+    uint32_t first = pick_cell(r), cells = 1 + pick(r, 8), top = space_of(r)->cells - 1;
+    struct window window = { atomic_load_explicit(&r->shared->finished, memory_order_acquire), 0 };
+    uint64_t start = 0;
+    int error;
+
+    request.extent = cells * space_of(r)->stride - 1;
+    request.first = cell_start(space_of(r), first);
+    request.last = cell_last(space_of(r), top);
+    request.highest = pick(r, 2) != 0;
+    error = tide_find_hole(r->shared->tree, &request, &start);
+    answered(r, &window);
+    if (error != 0 && error != -ENOSPC)
+        stress_fail("tide_find_hole: %d", error);
+    if (error == 0 && start != cell_start(space_of(r), cell_of(space_of(r), start)))
+        wrong(r, "find_hole, within a cell", start, window, NULL);
+    check_hole(r, window, first, cells, request.highest,
+               error == 0 ? (int32_t)cell_of(space_of(r), start) : HOLE);
+}
+
 /* ----------------------------------------------------------------------------------- thread -- */
 
 static void
 ask_one(struct reader *r)
 {
-    static const unsigned char kinds[] = { LOOKUP, LOOKUP, LOOKUP,   LOOKUP, LOOKUP,    LOOKUP,
-                                           PROBE,  PROBE,  PROBE,    PROBE,  IS_MAPPED, MANY,
-                                           NEXT,   PREV,   FIRST,    LAST,   WALK,      WATERMARK,
-                                           BOUND,  WHOLLY, TRANSLATE };
+    static const unsigned char kinds[] = { LOOKUP,    LOOKUP,   LOOKUP,    LOOKUP, LOOKUP,
+                                           LOOKUP,    PROBE,    PROBE,     PROBE,  PROBE,
+                                           IS_MAPPED, MANY,     NEXT,      PREV,   FIRST,
+                                           LAST,      WALK,     WATERMARK, BOUND,  WHOLLY,
+                                           TRANSLATE, FIND_HOLE };
     unsigned kind = kinds[pick(r, sizeof(kinds))];
 
     r->asked[kind]++;
@@ -686,8 +752,11 @@ ask_one(struct reader *r)
     case WHOLLY:
         ask_wholly(r);
         break;
-    default:
+    case TRANSLATE:
         ask_translate(r);
+        break;
+    default:
+        ask_hole(r);
     }
 }
 

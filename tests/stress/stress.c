@@ -305,6 +305,7 @@ make_tree(struct round *round, const struct mode *mode)
     options.rcu = &rcu;
     options.granule = round->history.space.granule;
     options.max_retired = mode->max_retired;
+    options.indexes = round->shared.indexes;
     error = tide_create(&options, &round->shared.tree);
     if (error != 0)
         stress_fail("tide_create: %d", error);
@@ -370,6 +371,7 @@ run_round(uint64_t number, struct totals *totals)
     history_init(&round->history, &spaces[number % SPACES]);
     plan(&round->history, (uint32_t)(settings.writes / mode->shorter + 1), seed);
     round->shared.history = &round->history;
+    round->shared.indexes = number % 3 == 1 ? TIDE_INDEX_HOLES : 0;
     round->shared.words = calloc(round->history.words + 1, sizeof(uint32_t));
     round->told = calloc(round->history.write_count + 1, sizeof(*round->told));
     round->readers = calloc(settings.readers + 1, sizeof(*round->readers));

@@ -13,7 +13,7 @@
 #include "history.h"
 #include "qsbr.h"
 
-enum { QUESTION_KINDS = 13, WALK_MAX = CELLS_MAX };
+enum { QUESTION_KINDS = 14, WALK_MAX = CELLS_MAX };
 
 /* What a reader found and still uses: see hold() in readers.c. 0: nothing. */
 struct held {
@@ -22,6 +22,7 @@ struct held {
 
 struct shared {
     struct tide *tree;
+    uint32_t indexes; /* that it has */
     const struct history *history;
     struct qsbr rcu;
     /* The memory that mapped cells stand for: the stamp of the mapping, until the deferred callback
