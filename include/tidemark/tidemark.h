@@ -624,10 +624,10 @@ tide_hole_request_default(void)
  * Steps: the mappings of the window and its guards, up to the hole found. Guarantee: that of
  * tide_holes_next.
  * With TIDE_INDEX_HOLES, steps: the height of the index, for each hole that is tried. Those smaller than
- * the range and its guards are not; others are in vain if alignment or boundary leave no room, which none
- * does that has extent + alignment + guards (twice that, with a boundary). Guarantee: the answer is of one
- * instant, after all writes that had returned before the call; a write that has not returned may not be
- * seen, not by its removal callbacks either. */
+ * the range and its guards are not tried; others may be in vain, where alignment or boundary leave no room,
+ * but none that has extent + alignment + guards within the window (twice that, with a boundary).
+ * Guarantee: the answer is of one instant, after all writes that had returned before the call; a write
+ * that has not returned may not be seen, not by its removal callbacks either. */
 TIDE_NODISCARD int tide_find_hole(const struct tide *tree, const struct tide_hole_request *request,
                                   uint64_t *start);
 
