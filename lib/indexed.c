@@ -160,6 +160,16 @@ has_all(const struct tide *tree, uint64_t start, uint64_t last)
            tide_high_watermark(tree, &high) && high <= last;
 }
 
+/* An index without entries is that of a tree in which nothing is mapped, whatever its kind. */
+static bool
+clear_all(struct tide *tree)
+{
+    for (unsigned i = 0; i < TIDE__INDEXES; i++)
+        if (!tide__index_clear(tree, &tree->indexes.index[i]))
+            return false;
+    return true;
+}
+
 static enum plan
 plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy)
 {
@@ -170,8 +180,7 @@ plan_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_pol
         !policy_allows(&edit, policy))
         return PLAN_REFUSED;
     if (has_all(tree, start, last))
-        return tide__index_clear(tree, &tree->indexes.index[TIDE__TARGETS]) ? PLAN_DONE
-                                                                            : PLAN_NO_MEMORY;
+        return clear_all(tree) ? PLAN_DONE : PLAN_NO_MEMORY;
     return plan_range(&edit, policy != TIDE_UNMAP_COVERED);
 }
 
