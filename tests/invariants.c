@@ -17,9 +17,10 @@ expect(const struct tide *tree, const char *invariant, const char *what)
 {
     const char *reason = NULL;
     int error = tide_check(tree, &reason);
-    bool right = invariant == NULL ? error == 0 && strcmp(reason, "sound") == 0
-                                   : error != 0 && strncmp(reason, invariant, strlen(invariant)) == 0 &&
-                                         reason[strlen(invariant)] == ':';
+    bool right = invariant == NULL
+                     ? error == 0 && strcmp(reason, "sound") == 0
+                     : error != 0 && strncmp(reason, invariant, strlen(invariant)) == 0 &&
+                           reason[strlen(invariant)] == ':';
 
     if (!right) {
         printf("%s: expected %s, got %d \"%s\"\n", what, invariant != NULL ? invariant : "sound",
