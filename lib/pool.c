@@ -343,7 +343,7 @@ tide_reserve(struct tide *tree, uint64_t count)
 {
     uint64_t nodes;
 
-    if (tree->txn != NULL && tree->txn->is_open)
+    if (tree->in_transaction)
         tree = &tree->txn->work;
     if (tide__is_busy(tree))
         return -EBUSY;

@@ -143,7 +143,22 @@ sift_item(struct sieve *sieve, struct item *item)
     return true;
 }
 
-/* Let a snapshot hold what it needs of a chain, in the batches of it, and free the rest. */
+/* Note down one item for a snapshot; spare is used for it if no room is left. */
+static void
+hold_item(struct tide *tree, struct tide_snapshot *snapshot, const struct item *item,
+          struct tide__batch *spare)
+{
+    if (snapshot->held == NULL || snapshot->held->count == BATCH_ITEMS) {
+        spare->next = snapshot->held;
+        snapshot->held = spare;
+        snapshot->held_batches++;
+        tree->retire.held_batches++;
+    }
+    snapshot->held->item[snapshot->held->count++] = *item;
+}
+
+/* Let a snapshot hold what it needs of a chain, and free the rest. A batch that is needed for that is filled
+ * anew from its beginning, where what it had has been read. */
 static void
 hold(struct tide *tree, struct tide__batch *batch, uint64_t nodes, struct tide_snapshot *snapshot)
 {
@@ -151,24 +166,20 @@ hold(struct tide *tree, struct tide__batch *batch, uint64_t nodes, struct tide_s
 
     while (batch != NULL) {
         struct tide__batch *next = batch->next;
-        uint32_t kept = 0;
+        uint32_t count = batch->count;
 
-        for (uint32_t i = 0; i < batch->count; i++) {
+        batch->count = 0;
+        for (uint32_t i = 0; i < count; i++) {
             struct item item = batch->item[i];
 
             if (item.word == IS_NOTICE)
                 i += NOTICE_ITEMS - 1;
             else if (sift_item(&sieve, &item))
-                batch->item[kept++] = item;
+                hold_item(tree, snapshot, &item, batch);
         }
-        batch->count = kept;
-        if (kept > 0) {
-            batch->next = snapshot->held;
-            snapshot->held = batch;
-        } else {
-            tree->retire.batches--;
+        tree->retire.batches--;
+        if (snapshot->held != batch)
             tide__pool_put(tree, node_of_batch(batch));
-        }
         batch = next;
     }
     tree->retire.held += nodes - sieve.freed;
@@ -314,6 +325,8 @@ tide__retire_release(struct tide *tree, const struct tide_snapshot *snapshot,
     uint64_t nodes = snapshot->held_nodes;
 
     tree->retire.held -= nodes;
+    tree->retire.held_batches -= snapshot->held_batches;
+    tree->retire.batches += snapshot->held_batches;
     if (older != NULL) {
         hold(tree, snapshot->held, nodes, older);
     } else {

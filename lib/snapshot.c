@@ -28,13 +28,15 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
     tide__set_busy(&snapshot->view, true); /* nothing is ever written to it */
     snapshot->epoch = tree->frozen;
     snapshot->held = NULL;
-    snapshot->held_nodes = 0;
+    snapshot->held_nodes = snapshot->held_batches = 0;
     snapshot->newer = NULL;
     snapshot->older = tree->newest;
     if (tree->newest != NULL)
         tree->newest->newer = snapshot;
     tree->newest = snapshot;
     tree->snapshots++;
+    snapshot->view.snapshots = tree->snapshots;
+    snapshot->view.txn = tree->txn;
     *result = snapshot;
     return 0;
 }

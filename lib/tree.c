@@ -217,7 +217,7 @@ tide_destroy(struct tide *tree)
 
     if (tree == NULL)
         return;
-    if (tree->txn != NULL && tree->txn->is_open)
+    if (tree->in_transaction)
         tide_txn_abort(tree->txn);
     tide__retire_wait(tree);
     allocator = tree->pool.allocator;
@@ -226,8 +226,10 @@ tide_destroy(struct tide *tree)
         allocator.drop(allocator.context);
         return;
     }
-    while (tree->newest != NULL)
-        tide__snapshot_free(tree, tree->newest);
+    for (struct tide_snapshot *older, *at = tree->newest; at != NULL; at = older) {
+        older = at->older;
+        allocator.release(allocator.context, at, sizeof(*at));
+    }
     if (tree->txn != NULL)
         allocator.release(allocator.context, tree->txn, sizeof(*tree->txn));
     tide__pool_drain(tree);
@@ -255,8 +257,22 @@ tide_low_watermark_ever(const struct tide *tree, uint64_t *start)
 void
 tide_watermarks_reset(struct tide *tree)
 {
+    struct tide *work = tree->in_transaction ? &tree->txn->work : tree;
+    uint64_t low, high;
+
     tree->ever =
         tide_low_watermark(tree, &tree->ever_low) && tide_high_watermark(tree, &tree->ever_high);
+    if (work == tree)
+        return;
+    /* It has both from now on: what is mapped in the tree, and what is mapped in the transaction. */
+    work->ever = tree->ever;
+    work->ever_low = tree->ever_low;
+    work->ever_high = tree->ever_high;
+    if (tide_low_watermark(work, &low) && tide_high_watermark(work, &high)) {
+        work->ever_low = work->ever && work->ever_low < low ? work->ever_low : low;
+        work->ever_high = work->ever && work->ever_high > high ? work->ever_high : high;
+        work->ever = true;
+    }
 }
 
 enum tide_isa
@@ -268,18 +284,22 @@ tide_isa_of(const struct tide *tree)
 void
 tide_stats(const struct tide *tree, struct tide_statistics *stats)
 {
+    /* Whoever has the memory now; a snapshot says what was so at its instant. */
+    const struct tide *owner = tree->in_transaction ? &tree->txn->work : tree;
+    const struct tide *whole = tide__is_transaction(tree) ? tree->origin : tree;
+
     *stats = (struct tide_statistics){
         .mappings = tree->mappings,
         .bytes = tree->bytes,
         .nodes = tree->nodes,
         .height = tree->height,
-        .retired_nodes = tree->retire.retired,
-        .reserve_nodes = tree->pool.free_count,
+        .retired_nodes = owner->retire.retired,
+        .reserve_nodes = owner->pool.free_count,
         .node_size = TIDE__NODE_SIZE,
-        .snapshots = tree->snapshots,
-        .held_nodes = tree->retire.held,
-        .memory = sizeof(*tree) + (tree->txn != NULL ? sizeof(*tree->txn) : 0) +
-                  tree->snapshots * sizeof(struct tide_snapshot) + tree->pool.bytes,
+        .snapshots = whole->snapshots,
+        .held_nodes = owner->retire.held,
+        .memory = sizeof(*tree) + (whole->txn != NULL ? sizeof(*tree->txn) : 0) +
+                  whole->snapshots * sizeof(struct tide_snapshot) + owner->pool.bytes,
         .index_nodes = tree->index_nodes,
     };
 }

@@ -70,7 +70,8 @@ struct tide__retire {
     struct tide__batch *tail;  /* open, or the last of those reserved for the operation under way */
     uint64_t retired;          /* nodes unlinked and not yet free */
     uint64_t handed_over;      /* those of them that the RCU has, or has had */
-    uint64_t batches;          /* nodes in use as batches */
+    uint64_t batches;          /* nodes in use as batches, but for */
+    uint64_t held_batches;     /* those that note down what snapshots hold */
     uint64_t held;             /* nodes that are not in the tree, but in a snapshot */
     bool urgent;               /* the chain holds a notice or a subtree: hand it over soon */
     bool has_rcu;
@@ -100,6 +101,7 @@ struct tide {
     enum tide__role role;
     unsigned
         special; /* why writes go another way: TIDE__BUSY, and the kinds of indexes; 0 in most */
+    bool in_transaction; /* why it is busy: it has the memory now */
     struct tide__indexes indexes;
 
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */

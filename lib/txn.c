@@ -15,11 +15,8 @@ tide__txn_room(struct tide *tree)
 {
     const struct tide_allocator *allocator = &tree->pool.allocator;
 
-    if (tree->txn == NULL) {
+    if (tree->txn == NULL)
         tree->txn = allocator->allocate(allocator->context, TIDE__LINE, sizeof(*tree->txn));
-        if (tree->txn != NULL)
-            tree->txn->is_open = false;
-    }
     return tree->txn != NULL;
 }
 
@@ -43,7 +40,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
     txn->open_count = tide__retire_mark(tree);
     txn->urgent = tree->retire.urgent;
     txn->unflushed = tree->retire.retired - tree->retire.handed_over;
-    txn->is_open = true;
+    tree->in_transaction = true;
     tide__set_busy(tree, true);
     *result = txn;
     return 0;
@@ -53,7 +50,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
 static void
 end(struct tide *tree)
 {
-    tree->txn->is_open = false;
+    tree->in_transaction = false;
     tide__set_busy(tree, false);
     tree->frozen = tide__frozen_by_snapshots(tree);
     tide__retire_committed(tree);
@@ -86,6 +83,7 @@ tide_txn_abort(struct tide_txn *txn)
     tide__retire_aborted(txn);
     tide__indexes_drop(&txn->work);
     tree->index_nodes = txn->work.index_nodes;
+    txn->work.pool.was_emptied &= tree->pool.was_emptied;
     tree->pool = txn->work.pool;
     tree->retire = txn->work.retire;
     tree->pool.reserve = txn->reserve;

@@ -29,13 +29,12 @@ struct tide_snapshot {
     uint32_t epoch;
     struct tide_snapshot *older, *newer;
     struct tide__batch *held; /* what left the tree and is not needed by any newer one */
-    uint64_t held_nodes;
+    uint64_t held_nodes, held_batches;
     uintptr_t next_done; /* in the list of what is over */
 };
 
 struct tide_txn {
     struct tide work; /* what readers will have when it is committed */
-    bool is_open;
 
     /* Where the chain of what is retired ended, and how much of it was not handed over. */
     struct tide__batch *open;
