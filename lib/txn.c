@@ -58,6 +58,26 @@ end(struct tide *tree)
         tide__retire_collect(tree);
 }
 
+/* Planted bug 26: a part of what is to be seen at one instant is seen before. */
+static void
+publish_by_halves(const struct tide *tree, tide__ref root)
+{
+    tide__ref old = tide__root(tree);
+    unsigned i = 0, count = tide__inner_of(old)->count;
+
+    if (!tide__is_inner(old) || tide__kind_of(root) != tide__kind_of(old) ||
+        tide__inner_of(root)->count != count)
+        return;
+    for (unsigned j = 0; j + 1 < count; j++)
+        if (tide__separator(old, j) != tide__separator(root, j))
+            return;
+    while (i < count && tide__child_at(old, i) == tide__child_at(root, i))
+        i++;
+    if (i < count)
+        tide__publish_child(tide__inner_of(old), i, tide__child_at(root, i));
+    tide__yield();
+}
+
 void
 tide_txn_commit(struct tide_txn *txn)
 {
@@ -66,6 +86,8 @@ tide_txn_commit(struct tide_txn *txn)
     tide__version_copy_state(tree, &txn->work);
     tide__indexes_join(tree, &txn->work);
     tide__indexes_publish_coming(tree);
+    if (tide__planted(26))
+        publish_by_halves(tree, tide__root(&txn->work));
     if (!tide__planted(24))
         tide__publish_severing(tree);
     tide__publish_root(tree, tide__root(&txn->work));

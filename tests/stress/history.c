@@ -191,6 +191,21 @@ erase(struct history *history, uint32_t version, struct write *write, bool cover
     write->result.bytes.high = cells != 0 && write->result.bytes.low == 0;
 }
 
+/* Of the next write. */
+static uint32_t
+state_of(const struct history *history)
+{
+    uint32_t number = history->write_count + 1;
+
+    return number < history->transaction ? history->transaction : number;
+}
+
+void
+history_transaction(struct history *history, uint32_t count)
+{
+    history->transaction = history->write_count + count;
+}
+
 static struct write
 begin(const struct history *history, enum write_kind kind, uint32_t first, uint32_t last)
 {
@@ -209,6 +224,7 @@ begin(const struct history *history, enum write_kind kind, uint32_t first, uint3
 static void
 end(struct history *history, struct write *write)
 {
+    write->state = state_of(history);
     write->removed_count = history->removed_count - write->removed;
     write->live = history->live;
     write->live_cells = history->live_cells;
@@ -219,12 +235,13 @@ end(struct history *history, struct write *write)
 
 /* The mapping that a write brings, with memory of its own behind it. */
 static void
-add_new(struct history *history, uint32_t version, struct write *write, uint32_t flags)
+add_new(struct history *history, struct write *write, uint32_t flags)
 {
-    struct piece piece = { write->mapping, write->first, write->last, version, history->words };
+    uint32_t stamp = history->write_count + 1;
+    struct piece piece = { write->mapping, write->first, write->last, stamp, history->words };
 
     write->mapping.flags = flags;
-    write->mapping.target = (uint64_t)version << 24;
+    write->mapping.target = (uint64_t)stamp << 24;
     if ((flags & TIDE_OPAQUE) == 0)
         write->mapping.target += write->mapping.start;
     piece.mapping = write->mapping;
@@ -233,7 +250,7 @@ add_new(struct history *history, uint32_t version, struct write *write, uint32_t
     write->word = history->words;
     write->words = write->last - write->first + 1;
     history->words += write->words;
-    add_piece(history, version, &piece);
+    add_piece(history, state_of(history), &piece);
 }
 
 void
@@ -245,7 +262,7 @@ history_map(struct history *history, uint32_t first, uint32_t last, uint32_t fla
         if (history->cells[i].owner != HOLE)
             write.expected = -EEXIST;
     }
-    add_new(history, history->write_count + 1, &write, flags);
+    add_new(history, &write, flags);
     end(history, &write);
 }
 
@@ -262,7 +279,7 @@ history_map_again(struct history *history, const struct removed *removed)
             write.expected = -EEXIST;
     }
     if (write.expected == 0)
-        add_piece(history, history->write_count + 1, &piece);
+        add_piece(history, state_of(history), &piece);
     end(history, &write);
 }
 
@@ -271,11 +288,10 @@ history_replace(struct history *history, uint32_t first, uint32_t last, uint32_t
                 bool deferred)
 {
     struct write write = begin(history, WRITE_REPLACE, first, last);
-    uint32_t version = history->write_count + 1;
 
     write.deferred = deferred;
-    erase(history, version, &write, false);
-    add_new(history, version, &write, flags);
+    erase(history, state_of(history), &write, false);
+    add_new(history, &write, flags);
     end(history, &write);
 }
 
@@ -283,7 +299,7 @@ void
 history_protect(struct history *history, uint32_t first, uint32_t last, uint32_t flags)
 {
     struct write write = begin(history, WRITE_PROTECT, first, last);
-    uint32_t version = history->write_count + 1;
+    uint32_t version = state_of(history);
 
     write.mapping.flags = flags;
     for (uint32_t i = first; i <= last; i++) {
@@ -335,7 +351,7 @@ history_unmap(struct history *history, uint32_t first, uint32_t last, enum tide_
     write.deferred = deferred;
     write.expected = refusal(history, &write);
     if (write.expected == 0)
-        erase(history, history->write_count + 1, &write, policy == TIDE_UNMAP_COVERED);
+        erase(history, state_of(history), &write, policy == TIDE_UNMAP_COVERED);
     end(history, &write);
 }
 

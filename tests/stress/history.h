@@ -3,7 +3,8 @@
  * What a round of the stress does, decided before it runs: the list of writes, what each must
  * return, and for every cell of the address space which mapping covers it at which version. A cell
  * is the unit in which the round thinks: `stride` addresses from base + cell * stride on. State v
- * is the map after write v; state 0 is empty. During the round all of this is only read, so readers
+ * is the map after write v; state 0 is empty. The writes of a transaction have one state, which is that
+ * after the last of them. During the round all of this is only read, so readers
  * check their answers at once: an answer is right if it was right in some state between the last
  * write finished before the question and the last one started before the answer.
  */
@@ -62,6 +63,7 @@ struct write {
     bool deferred;
     uint32_t first, last; /* cells touched, or asked for */
     uint32_t word, words; /* memory that the new mapping stands for */
+    uint32_t state; /* in which it is seen: its own number, or that of its transaction's last */
     int expected;
     struct tide_unmap_result result;
     uint32_t removed, removed_count; /* slice of history.removed */
@@ -80,6 +82,7 @@ struct history {
     uint32_t removed_count, removed_capacity;
     uint32_t words;
     uint32_t live, live_cells;
+    uint32_t transaction; /* the last write of the one being planned, or of an earlier one */
 };
 
 /* The states in which an answer may have been given. */
@@ -105,6 +108,9 @@ bool space_has(const struct space *space, uint64_t address);
 
 /* ------------------------------------------------------------------------------- planning -- */
 
+/* Let the next count writes be one transaction. */
+void history_transaction(struct history *history, uint32_t count);
+
 /* Append a write and its outcome. */
 void history_map(struct history *history, uint32_t first, uint32_t last, uint32_t flags);
 /* Map what was removed, as it was: the same memory is behind it. So the removal was told at once and not
@@ -118,8 +124,8 @@ void history_unmap(struct history *history, uint32_t first, uint32_t last,
                    enum tide_unmap_policy policy, bool deferred);
 void history_unmap_all(struct history *history, bool deferred);
 
-/* Plan count writes. */
-void plan(struct history *history, uint32_t count, uint64_t seed);
+/* Plan count writes, or some more; with transactions among them or without. */
+void plan(struct history *history, uint32_t count, bool transactions, uint64_t seed);
 
 /* ------------------------------------------------------------------------------- checking -- */
 

@@ -238,15 +238,25 @@ clear(struct planner *p)
         history_replace(p->history, cells / 8, cells - 1 - cells / 8, pick_flags(p), false);
 }
 
+/* One now and then, mostly short; what the planner does goes into it as it comes. */
+static void
+begin_transaction(struct planner *p)
+{
+    if (p->history->write_count >= p->history->transaction && pick(p, 24) == 0)
+        history_transaction(p->history, 2 + pick(p, pick(p, 4) == 0 ? 60 : 8));
+}
+
 void
-plan(struct history *history, uint32_t count, uint64_t seed)
+plan(struct history *history, uint32_t count, bool transactions, uint64_t seed)
 {
     struct planner p = { history, seed | 1, 4 };
     uint32_t cells = history->space.cells;
 
-    while (history->write_count < count) {
+    while (history->write_count < count || history->write_count < history->transaction) {
         uint32_t dice = pick(&p, 1000);
 
+        if (transactions && history->write_count < count)
+            begin_transaction(&p);
         p.largest = history->write_count / 256 % 2 == 0 ? 4 : 12;
         if (dice < 420)
             map_somewhere(&p);

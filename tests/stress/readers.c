@@ -56,6 +56,9 @@ pick(struct reader *r, uint32_t bound)
 static struct window
 ask(const struct reader *r)
 {
+    if (r->pinned != 0)
+        return (struct window){ r->pinned, r->pinned };
+
     uint32_t low = atomic_load_explicit(&r->shared->finished, memory_order_acquire);
     struct window window = { low > r->floor ? low : r->floor, 0 };
 
@@ -66,6 +69,8 @@ ask(const struct reader *r)
 static void
 answered(struct reader *r, struct window *window)
 {
+    if (r->pinned != 0)
+        return;
     window->high = atomic_load_explicit(&r->shared->started, memory_order_acquire);
     if (window->high > window->low)
         r->changing++;
@@ -74,7 +79,7 @@ answered(struct reader *r, struct window *window)
 static void
 saw(struct reader *r, uint32_t version)
 {
-    if (version > r->floor)
+    if (r->pinned == 0 && version > r->floor)
         r->floor = version;
 }
 
@@ -227,13 +232,13 @@ lookup_at(struct reader *r, uint64_t address)
     struct window window = ask(r);
     bool by_cursor = pick(r, 2) == 0;
     bool hit = by_cursor ? tide_cursor_lookup(&r->cursor, address, &found)
-                         : tide_lookup(r->shared->tree, address, &found);
+                         : tide_lookup(r->tree, address, &found);
     int32_t piece;
 
     answered(r, &window);
     piece = check_point(r, by_cursor ? "cursor_lookup" : "lookup", address, window,
                         hit ? &found : NULL);
-    if (piece != HOLE)
+    if (piece != HOLE && r->pinned == 0)
         hold(r, address, piece);
     else if (!hit && (found.start != 1 || found.last != 2 || found.target != 3 || found.flags != 4))
         stress_fail("a miss wrote its output");
@@ -279,7 +284,7 @@ ask_is_mapped(struct reader *r)
     uint32_t cell = pick_cell(r), access = pick(r, 8), count;
     uint64_t address = pick_address(r, cell);
     struct window window = ask(r);
-    bool mapped = tide_is_mapped(r->shared->tree, address, access);
+    bool mapped = tide_is_mapped(r->tree, address, access);
     const struct entry *entries;
 
     answered(r, &window);
@@ -308,7 +313,7 @@ ask_many(struct reader *r)
     for (size_t i = 0; i < count; i++)
         addresses[i] = pick_address(r, pick_cell(r));
     window = ask(r);
-    claimed = tide_lookup_many(r->shared->tree, addresses, count, found);
+    claimed = tide_lookup_many(r->tree, addresses, count, found);
     answered(r, &window);
     for (size_t i = 0; i < count; i++) {
         bool hit = !(found[i].start == 1 && found[i].last == 0);
@@ -337,8 +342,8 @@ ask_up(struct reader *r, bool overlap)
         end = cell_last(space_of(r), limit);
     }
     window = ask(r);
-    hit = overlap ? tide_first_overlap(r->shared->tree, address, end, &found)
-                  : tide_next(r->shared->tree, address, &found);
+    hit = overlap ? tide_first_overlap(r->tree, address, end, &found)
+                  : tide_next(r->tree, address, &found);
     answered(r, &window);
     if (!hit) {
         check_passed(r, overlap ? "first_overlap" : "next", window, cell, limit);
@@ -366,8 +371,8 @@ ask_down(struct reader *r, bool overlap)
         end = cell_start(space_of(r), limit);
     }
     window = ask(r);
-    hit = overlap ? tide_last_overlap(r->shared->tree, end, address, &found)
-                  : tide_prev(r->shared->tree, address, &found);
+    hit = overlap ? tide_last_overlap(r->tree, end, address, &found)
+                  : tide_prev(r->tree, address, &found);
     answered(r, &window);
     if (!hit) {
         check_passed(r, overlap ? "last_overlap" : "prev", window, limit, cell);
@@ -407,8 +412,9 @@ check_walk(struct reader *r, struct window window, uint32_t first, uint32_t last
 static void
 pass_quiescent_state(struct reader *r)
 {
-    qsbr_quiescent(&r->shared->rcu.readers[r->number], &r->shared->rcu);
-    tide_cursor_init(&r->cursor, r->shared->tree);
+    if (r->pinned == 0)
+        qsbr_quiescent(&r->shared->rcu.readers[r->number], &r->shared->rcu);
+    tide_cursor_init(&r->cursor, r->tree);
 }
 
 static void
@@ -424,8 +430,8 @@ ask_walk(struct reader *r)
     if (last >= space_of(r)->cells)
         last = space_of(r)->cells - 1;
     window = ask(r);
-    (down ? tide_iterate_down : tide_iterate_up)(
-        &iterator, r->shared->tree, cell_start(space_of(r), first), cell_last(space_of(r), last));
+    (down ? tide_iterate_down : tide_iterate_up)(&iterator, r->tree, cell_start(space_of(r), first),
+                                                 cell_last(space_of(r), last));
     while (tide_iterate_next(&iterator, &found)) {
         /* Upwards each ends beyond the one before; downwards each begins before it. */
         if (count > 0 && (down ? found.start >= r->walk[WALK_MAX - count].start
@@ -484,7 +490,7 @@ ask_watermark(struct reader *r)
     bool down = pick(r, 2) == 0, found;
     uint64_t address = 0;
 
-    found = (down ? tide_high_watermark : tide_low_watermark)(r->shared->tree, &address);
+    found = (down ? tide_high_watermark : tide_low_watermark)(r->tree, &address);
     answered(r, &window);
     if (down)
         check_bound(r, "high_watermark", true, found, address, cell_last(space, top), 0, window);
@@ -502,19 +508,19 @@ ask_bound(struct reader *r)
 
     switch (pick(r, 3)) {
     case 0:
-        found = tide_highest_mapped(r->shared->tree, from, &address);
+        found = tide_highest_mapped(r->tree, from, &address);
         answered(r, &window);
         check_bound(r, "highest_mapped", true, found, address, from, 0, window);
         break;
     case 1:
-        found = tide_lowest_mapped(r->shared->tree, from, &address);
+        found = tide_lowest_mapped(r->tree, from, &address);
         answered(r, &window);
         check_bound(r, "lowest_mapped", false, found, address, from, top, window);
         break;
     default:
         other = cell + pick(r, top - cell + 1);
         last = cell_last(space_of(r), other);
-        found = tide_clamp(r->shared->tree, &start, &last);
+        found = tide_clamp(r->tree, &start, &last);
         answered(r, &window);
         check_bound(r, "clamp, start", false, found, start, from, other, window);
         check_bound(r, "clamp, last", true, found, last, cell_last(space_of(r), other), cell,
@@ -533,7 +539,7 @@ ask_wholly(struct reader *r)
 
     if (last >= space_of(r)->cells)
         last = space_of(r)->cells - 1;
-    whole = tide_is_wholly_mapped(r->shared->tree, cell_start(space_of(r), first),
+    whole = tide_is_wholly_mapped(r->tree, cell_start(space_of(r), first),
                                   cell_last(space_of(r), last), access);
     answered(r, &window);
     for (uint32_t i = first; i <= last; i++) {
@@ -627,7 +633,7 @@ ask_translate(struct reader *r)
         last_cell = space_of(r)->cells - 1;
     last = cell_last(space_of(r), last_cell);
     window = ask(r);
-    error = tide_translate(r->shared->tree, start, last, access, segments, ROOM, flags, &result);
+    error = tide_translate(r->tree, start, last, access, segments, ROOM, flags, &result);
     answered(r, &window);
     for (size_t i = 0; i < result.written; i++) {
         if (segments[i].start != next || segments[i].last < next || segments[i].last > last)
@@ -760,6 +766,36 @@ ask_one(struct reader *r)
     }
 }
 
+/* Questions about a snapshot have one right answer, whatever the writer does, and need no section. */
+static void
+ask_snapshot(struct reader *r)
+{
+    struct qsbr_reader *self = &r->shared->rcu.readers[r->number];
+    struct ticket *ticket = snapshot_fetch(r->shared, pick(r, SNAPSHOT_PLACES));
+    bool in_section = pick(r, 4) == 0;
+
+    if (ticket == NULL)
+        return;
+    if (!in_section)
+        qsbr_offline(self);
+    r->pinned = ticket->state;
+    r->tree = tide_snapshot_tree(ticket->snapshot);
+    tide_cursor_init(&r->cursor, r->tree);
+    for (uint32_t i = pick(r, 16); i > 0; i--)
+        ask_one(r);
+    snapshot_check(r->shared->history, ticket);
+    r->snapshots++;
+    r->pinned = 0;
+    r->tree = r->shared->tree;
+    tide_cursor_init(&r->cursor, r->tree);
+    if (pick(r, 3) != 0)
+        snapshot_release(ticket);
+    else
+        snapshot_hand_on(r->shared, pick(r, SNAPSHOT_PLACES), ticket);
+    if (!in_section)
+        qsbr_online(self, &r->shared->rcu);
+}
+
 void *
 reader_main(void *argument)
 {
@@ -769,7 +805,7 @@ reader_main(void *argument)
     uint32_t section;
 
     qsbr_online(self, &r->shared->rcu);
-    tide_cursor_init(&r->cursor, r->shared->tree);
+    tide_cursor_init(&r->cursor, r->tree);
     atomic_fetch_add(&r->shared->ready, 1);
     while (questions < r->at_least || !atomic_load(&r->shared->done)) {
         /* Mostly short sections; now and then one that holds up every grace period. */
@@ -783,6 +819,8 @@ reader_main(void *argument)
             qsbr_online(self, &r->shared->rcu);
         }
         pass_quiescent_state(r);
+        if (r->shared->snapshots && pick(r, 8) == 0)
+            ask_snapshot(r);
     }
     qsbr_offline(self);
     return NULL;

@@ -4,7 +4,8 @@
  * the address space (history.h), lets the writer carry them out while readers ask and check
  * (readers.c), and ends with the invariants, the contents and the memory all accounted for. Rounds
  * differ in the address space (bottom, top, the whole of it), in how the RCU runs deferred calls,
- * and in the limit on retired memory. Bounded by counts, never by the clock. Prints its seed; the
+ * in the limit on retired memory, and in whether writes come in transactions, some of them aborted
+ * first, and snapshots are taken and handed to readers. Bounded by counts, never by the clock. Prints its seed; the
  * same seed plans the same writes.
  */
 #include "stress.h"
@@ -74,9 +75,11 @@ enum { MODES = sizeof(modes) / sizeof(modes[0]) };
 /* A deferred or immediate callback's place in the list of what it must be told. */
 struct told {
     struct shared *shared;
+    const struct tide *tree; /* that has the write: the round's, or the transaction's */
     uint32_t version;
     uint32_t count;
     bool deferred;
+    bool never; /* the transaction was aborted */
 };
 
 struct round {
@@ -85,7 +88,9 @@ struct round {
     struct poison poison;
     struct reader *readers;
     struct told *told; /* one for each write */
-    _Atomic bool stop; /* for the background thread */
+    struct told rehearsed;
+    struct ticket *kept; /* a snapshot held to the end of the round */
+    _Atomic bool stop;   /* for the background thread */
 };
 
 void
@@ -138,6 +143,8 @@ on_removed(const struct tide_mapping *piece, void *argument)
     const struct write *write = &history->writes[told->version - 1];
     const struct removed *removed;
 
+    if (told->never)
+        stress_fail("write %" PRIu32 ": told after an abort", told->version);
     if (told->count >= write->removed_count)
         stress_fail("write %" PRIu32 ": told of more than was removed", told->version);
     removed = &history->removed[write->removed + told->count++];
@@ -151,11 +158,29 @@ on_removed(const struct tide_mapping *piece, void *argument)
         return;
     }
     /* Inside the write: it is published already, and no other write is let in. */
-    if (tide_lookup(told->shared->tree, piece->start, &(struct tide_mapping){ 0 }) !=
+    if (tide_lookup(told->tree, piece->start, &(struct tide_mapping){ 0 }) !=
         (write->kind == WRITE_REPLACE))
         stress_fail("write %" PRIu32 ": told before it was published", told->version);
     if (tide_unmap(told->shared->tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL) != -EBUSY)
         stress_fail("a write from inside a removal callback was let in");
+}
+
+static int
+carry_out_in(struct tide_txn *txn, const struct write *w, struct told *told,
+             struct tide_unmap_result *result)
+{
+    switch (w->kind) {
+    case WRITE_MAP:
+        return tide_txn_map(txn, &w->mapping);
+    case WRITE_REPLACE:
+        return (w->deferred ? tide_txn_replace_deferred : tide_txn_replace)(txn, &w->mapping,
+                                                                            on_removed, told);
+    case WRITE_PROTECT:
+        return tide_txn_protect(txn, w->mapping.start, w->mapping.last, w->mapping.flags);
+    default:
+        return (w->deferred ? tide_txn_unmap_deferred : tide_txn_unmap)(
+            txn, w->mapping.start, w->mapping.last, w->policy, on_removed, told, result);
+    }
 }
 
 static int
@@ -178,38 +203,40 @@ carry_out(struct tide *tree, const struct write *w, struct told *told,
 
 /* Counts after a write, and now and then the whole tree. */
 static void
-check_write(struct shared *shared, uint32_t version)
+check_counts(const struct shared *shared, const struct tide *tree, uint32_t version)
 {
     const struct write *write = &shared->history->writes[version - 1];
     const char *reason = "";
     struct tide_statistics stats;
     uint64_t bytes = write->live_cells * shared->history->space.stride;
 
-    tide_stats(shared->tree, &stats);
+    tide_stats(tree, &stats);
     if (stats.mappings != write->live || stats.bytes.low != bytes ||
         stats.bytes.high != (bytes == 0 && write->live_cells != 0))
         stress_fail("write %" PRIu32 ": stats count %" PRIu64 " mappings, %" PRIu32 " are there",
                     version, stats.mappings, write->live);
-    if (version % 1024 == 0 && tide_check(shared->tree, &reason) != 0)
+    if (version % 1024 == 0 && tide_check(tree, &reason) != 0)
         stress_fail("write %" PRIu32 ": tide_check: %s", version, reason);
 }
 
+/* Carry out a write of the tree, or of a transaction, and check what it returned and told. */
 static void
-write_one(struct round *round, uint32_t version)
+write_on(struct shared *shared, struct tide_txn *txn, struct told *told)
 {
     static const struct tide_unmap_result nothing = { 0, 0, { 0, 0 } };
-    struct shared *shared = &round->shared;
+    uint32_t version = told->version;
     const struct write *write = &shared->history->writes[version - 1];
-    struct told *told = &round->told[version - 1];
     struct tide_unmap_result result = nothing;
     int error;
 
-    *told = (struct told){ shared, version, 0, write->deferred };
     for (uint32_t i = 0; i < write->words; i++)
         shared->words[write->word + i] = version;
-    atomic_store_explicit(&shared->started, version, memory_order_release);
-    error = carry_out(shared->tree, write, told, &result);
-    atomic_store_explicit(&shared->finished, version, memory_order_release);
+    if (txn == NULL)
+        atomic_store_explicit(&shared->started, version, memory_order_release);
+    error = txn == NULL ? carry_out(shared->tree, write, told, &result)
+                        : carry_out_in(txn, write, told, &result);
+    if (txn == NULL)
+        atomic_store_explicit(&shared->finished, version, memory_order_release);
     if (error != write->expected)
         stress_fail("write %" PRIu32 ", kind %d, returned %d, not %d", version, (int)write->kind,
                     error, write->expected);
@@ -221,19 +248,88 @@ write_one(struct round *round, uint32_t version)
     if (!write->deferred && told->count != write->removed_count)
         stress_fail("write %" PRIu32 ": told of %" PRIu32 " of %" PRIu32 " pieces", version,
                     told->count, write->removed_count);
-    check_write(shared, version);
-    qsbr_poll(&shared->rcu);
+    check_counts(shared, told->tree, version);
+}
+
+/* A transaction of the writes from first on, which goes no further than last. */
+static struct tide_txn *
+begin_transaction(struct round *round, uint32_t first, uint32_t last, bool aborted)
+{
+    struct shared *shared = &round->shared;
+    struct tide_txn *txn;
+
+    if (tide_txn_begin(shared->tree, &txn) != 0)
+        stress_fail("write %" PRIu32 ": tide_txn_begin failed", first);
+    for (uint32_t version = first; version <= last; version++) {
+        const struct write *write = &shared->history->writes[version - 1];
+        struct told *told = aborted && !write->deferred ? &round->rehearsed : NULL;
+
+        /* What is deferred in one that is aborted must never be told, not even late. */
+        if (told == NULL)
+            told = &round->told[version - 1];
+        *told = (struct told){ shared, tide_txn_tree(txn), version,
+                               0,      write->deferred,    aborted && write->deferred };
+        write_on(shared, txn, told);
+    }
+    return txn;
+}
+
+/* Carry out a transaction; sometimes it has been tried before, some way. Returns its last write. */
+static uint32_t
+transact(struct round *round, uint32_t first, uint64_t *random)
+{
+    struct shared *shared = &round->shared;
+    uint32_t last = shared->history->writes[first - 1].state;
+    struct tide_txn *txn;
+
+    if (random_below(random, 4) == 0) {
+        txn = begin_transaction(round, first, first + random_below(random, last - first + 1), true);
+        tide_txn_abort(txn);
+        if (random_below(random, 4) == 0)
+            tide_barrier(shared->tree);
+    }
+    txn = begin_transaction(round, first, last, false);
+    atomic_store_explicit(&shared->started, last, memory_order_release);
+    tide_txn_commit(txn);
+    atomic_store_explicit(&shared->finished, last, memory_order_release);
+    check_counts(shared, shared->tree, last);
+    return last;
+}
+
+/* Leave a snapshot for the readers now and then, and keep one for a long time. */
+static void
+offer_snapshot(struct round *round, uint32_t state, uint64_t *random)
+{
+    struct shared *shared = &round->shared;
+
+    if (round->kept == NULL && state > round->history.write_count / 8)
+        round->kept = snapshot_new(shared, state);
+    if (random_below(random, 6) == 0)
+        snapshot_hand_on(shared, random_below(random, SNAPSHOT_PLACES),
+                         snapshot_new(shared, state));
 }
 
 static void
 write_all(struct round *round, uint64_t *random)
 {
-    while (atomic_load(&round->shared.ready) < settings.readers)
+    struct shared *shared = &round->shared;
+
+    while (atomic_load(&shared->ready) < settings.readers)
         sched_yield();
     for (uint32_t version = 1; version <= round->history.write_count; version++) {
+        const struct write *write = &round->history.writes[version - 1];
         uint32_t dice = random_below(random, 256);
 
-        write_one(round, version);
+        if (write->state != version) {
+            version = transact(round, version, random);
+        } else {
+            round->told[version - 1] =
+                (struct told){ shared, shared->tree, version, 0, write->deferred, false };
+            write_on(shared, NULL, &round->told[version - 1]);
+        }
+        qsbr_poll(&shared->rcu);
+        if (shared->snapshots)
+            offer_snapshot(round, version, random);
         /* Bursts, short rests, and rests in which every reader gets a turn. */
         if (dice < 20)
             sched_yield();
@@ -241,7 +337,36 @@ write_all(struct round *round, uint64_t *random)
             for (volatile uint32_t i = 0; i < dice * 16;)
                 i = i + 1;
     }
-    atomic_store(&round->shared.done, true);
+    atomic_store(&shared->done, true);
+}
+
+/* What is left of the snapshots still says what it said, and holds no more than it must. */
+static void
+check_snapshots(struct round *round)
+{
+    struct shared *shared = &round->shared;
+    struct tide_statistics stats;
+
+    for (uint32_t i = 0; i < SNAPSHOT_PLACES; i++) {
+        struct ticket *ticket = snapshot_fetch(shared, i);
+
+        if (ticket != NULL)
+            snapshot_check(&round->history, ticket);
+        snapshot_release(ticket);
+    }
+    if (round->kept != NULL)
+        snapshot_check(&round->history, round->kept);
+    if (round->history.write_count % 2 == 0) { /* else tide_destroy has it */
+        snapshot_release(round->kept);
+        round->kept = NULL;
+    }
+    tide_barrier(shared->tree);
+    tide_stats(shared->tree, &stats);
+    if (stats.snapshots != (round->kept != NULL))
+        stress_fail("%" PRIu64 " snapshots at the end", stats.snapshots);
+    if (round->kept == NULL && stats.held_nodes != 0)
+        stress_fail("%" PRIu64 " nodes held for no snapshot", stats.held_nodes);
+    free(round->kept);
 }
 
 /* ------------------------------------------------------------------------------------ round -- */
@@ -335,6 +460,7 @@ run_threads(struct round *round, bool background, uint64_t seed)
         struct reader *reader = &round->readers[i];
 
         reader->shared = &round->shared;
+        reader->tree = round->shared.tree;
         reader->number = i;
         reader->random = random_next(&random) | 1;
         reader->at_least = round->history.write_count / 8;
@@ -346,6 +472,7 @@ run_threads(struct round *round, bool background, uint64_t seed)
     write_all(round, &random);
     for (unsigned i = 0; i < settings.readers; i++)
         pthread_join(round->readers[i].thread, NULL);
+    check_snapshots(round);
     check_end(round);
     destroy_tree(round);
     atomic_store(&round->stop, true);
@@ -354,7 +481,7 @@ run_threads(struct round *round, bool background, uint64_t seed)
 }
 
 struct totals {
-    uint64_t writes, asked[QUESTION_KINDS], checked, hits, changing;
+    uint64_t writes, transactions, asked[QUESTION_KINDS], checked, hits, changing, snapshots;
 };
 
 static void
@@ -369,7 +496,9 @@ run_round(uint64_t number, struct totals *totals)
     memset(round, 0, sizeof(*round));
     current_round = number;
     history_init(&round->history, &spaces[number % SPACES]);
-    plan(&round->history, (uint32_t)(settings.writes / mode->shorter + 1), seed);
+    round->shared.snapshots = number / SPACES % 4 >= 2;
+    plan(&round->history, (uint32_t)(settings.writes / mode->shorter + 1), number / SPACES % 2 == 1,
+         seed);
     round->shared.history = &round->history;
     round->shared.indexes = number % 3 == 1 ? TIDE_INDEX_HOLES : 0;
     round->shared.words = calloc(round->history.words + 1, sizeof(uint32_t));
@@ -380,6 +509,9 @@ run_round(uint64_t number, struct totals *totals)
     make_tree(round, mode);
     run_threads(round, mode->background, seed);
     totals->writes += round->history.write_count;
+    for (uint32_t i = 0; i < round->history.write_count; i++)
+        totals->transactions += i > 0 && round->history.writes[i].state == i + 1 &&
+                                round->history.writes[i - 1].state == i + 1;
     for (unsigned i = 0; i < settings.readers; i++) {
         const struct reader *reader = &round->readers[i];
 
@@ -388,6 +520,7 @@ run_round(uint64_t number, struct totals *totals)
         totals->checked += reader->checked;
         totals->hits += reader->hits;
         totals->changing += reader->changing;
+        totals->snapshots += reader->snapshots;
     }
     history_free(&round->history);
     free(round->shared.words);
@@ -443,6 +576,8 @@ main(int count, char **arguments)
         if (settings.only == UINT64_MAX || settings.only == i)
             run_round(i, &totals);
     }
+    printf("%" PRIu64 " transactions, %" PRIu64 " checks of whole snapshots\n", totals.transactions,
+           totals.snapshots);
     printf("%" PRIu64 " writes; exact answers checked %" PRIu64 ", hits %" PRIu64
            "; questions during which a write was under way %" PRIu64 "\n",
            totals.writes, totals.checked, totals.hits, totals.changing);

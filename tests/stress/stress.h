@@ -20,6 +20,14 @@ struct held {
     _Alignas(64) _Atomic uint64_t word;
 };
 
+/* A snapshot on its way from the writer to readers, and from one of them to another. */
+struct ticket {
+    struct tide_snapshot *snapshot;
+    uint32_t state; /* that it must show */
+};
+
+enum { SNAPSHOT_PLACES = 6 };
+
 struct shared {
     struct tide *tree;
     uint32_t indexes; /* that it has */
@@ -30,6 +38,8 @@ struct shared {
      * the library orders every access. */
     uint32_t *words;
     struct held held[QSBR_READERS];
+    bool snapshots; /* in this round */
+    _Alignas(64) _Atomic(struct ticket *) tickets[SNAPSHOT_PLACES];
     _Alignas(64) _Atomic uint32_t started; /* the write under way, or the last one */
     _Alignas(64) _Atomic uint32_t finished;
     _Alignas(64) _Atomic bool done;
@@ -43,11 +53,13 @@ struct reader {
     struct shared *shared;
     unsigned number;
     uint64_t random;
-    uint64_t at_least; /* questions to ask before leaving */
-    uint32_t floor;    /* no answer may be older than this state: something newer was seen */
+    uint64_t at_least;       /* questions to ask before leaving */
+    const struct tide *tree; /* that is asked: the round's, or a snapshot's, */
+    uint32_t pinned;         /* and then its state; else 0 */
+    uint32_t floor;          /* no answer may be older than this state: something newer was seen */
     uint64_t asked[QUESTION_KINDS];
     uint64_t checked; /* answers that had to be right exactly */
-    uint64_t hits, changing;
+    uint64_t hits, changing, snapshots;
     struct tide_cursor cursor;
     struct tide_mapping walk[WALK_MAX];
 };
@@ -68,6 +80,19 @@ held_overlaps(uint64_t word, uint32_t first, uint32_t last, uint32_t stamp)
     return word != 0 && (uint32_t)word == stamp && (word >> 48 & 0x7fff) <= last &&
            (word >> 32 & 0xffff) >= first;
 }
+
+/* snapshots.c: take what lies at a place, or NULL; put a ticket there, and release what lay there. */
+struct ticket *snapshot_fetch(struct shared *shared, uint32_t place);
+void snapshot_hand_on(struct shared *shared, uint32_t place, struct ticket *ticket);
+
+/* Take one, by the writer. */
+struct ticket *snapshot_new(struct shared *shared, uint32_t state);
+
+/* All that there is in it, and the tree's soundness. */
+void snapshot_check(const struct history *history, const struct ticket *ticket);
+
+/* NULL is allowed. */
+void snapshot_release(struct ticket *ticket);
 
 /* A reader thread; argument is a struct reader. */
 void *reader_main(void *argument);
