@@ -694,15 +694,17 @@ ask_hole(struct reader *r)
 {
     struct tide_hole_request request = tide_hole_request_default();
     uint32_t first = pick_cell(r), cells = 1 + pick(r, 8), top = space_of(r)->cells - 1;
-    struct window window = { atomic_load_explicit(&r->shared->finished, memory_order_acquire), 0 };
+    struct window window = ask(r);
     uint64_t start = 0;
     int error;
 
+    if (r->pinned == 0)
+        window.low = atomic_load_explicit(&r->shared->finished, memory_order_acquire);
     request.extent = cells * space_of(r)->stride - 1;
     request.first = cell_start(space_of(r), first);
     request.last = cell_last(space_of(r), top);
     request.highest = pick(r, 2) != 0;
-    error = tide_find_hole(r->shared->tree, &request, &start);
+    error = tide_find_hole(r->tree, &request, &start);
     answered(r, &window);
     if (error != 0 && error != -ENOSPC)
         stress_fail("tide_find_hole: %d", error);
