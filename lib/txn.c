@@ -133,6 +133,13 @@ tide_txn_map(struct tide_txn *txn, const struct tide_mapping *mapping)
 }
 
 int
+tide_txn_map_anywhere(struct tide_txn *txn, const struct tide_hole_request *request,
+                      struct tide_mapping *mapping)
+{
+    return tide_map_anywhere(&txn->work, request, mapping);
+}
+
+int
 tide_txn_replace(struct tide_txn *txn, const struct tide_mapping *mapping, tide_removed_fn *fn,
                  void *arg)
 {

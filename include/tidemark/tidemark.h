@@ -694,6 +694,9 @@ TIDE_NODISCARD int tide_txn_begin(struct tide *tree, struct tide_txn **txn);
  *   every change may return -ENOMEM, an unmap too: nothing that it takes away is free before the commit.
  * Context: Writer; from a removal callback of the same transaction -EBUSY. */
 TIDE_NODISCARD int tide_txn_map(struct tide_txn *txn, const struct tide_mapping *mapping);
+TIDE_NODISCARD int tide_txn_map_anywhere(struct tide_txn *txn,
+                                         const struct tide_hole_request *request,
+                                         struct tide_mapping *mapping);
 TIDE_NODISCARD int tide_txn_replace(struct tide_txn *txn, const struct tide_mapping *mapping,
                                     tide_removed_fn *fn, void *arg);
 TIDE_NODISCARD int tide_txn_replace_deferred(struct tide_txn *txn,
