@@ -477,3 +477,34 @@ Test(snapshot, unmap_that_finds_no_memory_changes_nothing)
         unit_close();
     }
 }
+
+/* The reserve is filled by the taking. */
+Test(snapshot, first_unmap_after_a_take_needs_no_more_memory)
+{
+    static const uint64_t ranges[][2] = { { 801, 802 }, { 802, 15001 }, { 0, UINT64_MAX } };
+
+    for (unsigned i = 0; i < 3 * UNIT_KINDS * 2; i++) {
+        uint64_t start = ranges[i % 3][0], last = ranges[i % 3][1];
+        struct tide_snapshot *snapshot;
+        struct tide_txn *txn;
+
+        unit_open_kind((enum unit_kind)(i / 3 % UNIT_KINDS));
+        unit_map_blocks(0, 4000, 4, 8);
+        tide_barrier(unit.tree);
+        if (i % 2 == 0) {
+            snapshot = take();
+            test_alloc_fail(&unit.alloc, 1, true);
+            EXPECT_OK(unit_unmap(start, last, TIDE_UNMAP_SPLIT));
+            expect_blocks(snapshot, 0, 4000, 4, 8);
+            tide_snapshot_release(snapshot);
+        } else {
+            EXPECT_OK(tide_txn_begin(unit.tree, &txn));
+            test_alloc_fail(&unit.alloc, 1, true);
+            EXPECT_OK(tide_txn_unmap(txn, start, last, TIDE_UNMAP_SPLIT, NULL, NULL, NULL));
+            tide_txn_commit(txn);
+        }
+        test_alloc_heal(&unit.alloc);
+        tide_barrier(unit.tree);
+        unit_close();
+    }
+}

@@ -292,9 +292,9 @@ TIDE_NODISCARD int tide_protect(struct tide *tree, uint64_t start, uint64_t last
  * mappings away never fails for want of memory. One that cuts a mapping in two adds to what must
  * be remembered, and one that shortens a mapping may need more room for its new bounds: these
  * return -ENOMEM, changing nothing, when many of them in a row, with no memory to be had at all,
- * have used up their part of the reserve. In a tree with indexes (struct tide_options) any unmap may
- * return -ENOMEM, changing nothing: the new versions of the indexes take nodes, and none of the
- * reserve. Context: Writer. Atomicity: G2. Ordering: release; a
+ * have used up their part of the reserve. So does any unmap while there is a snapshot, which keeps what
+ * is taken away (tide_snapshot_take), and in a tree with indexes (struct tide_options): their new versions
+ * take nodes, and none of the reserve. Context: Writer. Atomicity: G2. Ordering: release; a
  * reader that no longer finds a mapping sees what the writer stored before the call. Reclaim:
  * after the return readers may still use removed targets until a grace period ends. */
 int tide_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
@@ -839,7 +839,8 @@ bool tide_diff_next(struct tide_diff *diff, struct tide_difference *difference);
 bool tide_high_watermark_ever(const struct tide *tree, uint64_t *last);
 bool tide_low_watermark_ever(const struct tide *tree, uint64_t *start);
 
-/* Let "ever" begin anew with what is mapped now. Context: Writer. */
+/* Let "ever" begin anew with what is mapped now; while a transaction is open, with what is mapped in either.
+ * Context: Writer. */
 void tide_watermarks_reset(struct tide *tree);
 
 /* The version of the lookups that the tree uses. Context: any. */
