@@ -206,7 +206,7 @@ check_held(struct check *check)
         if (at->epoch >= newer)
             return fail(check, "I10: snapshots are not in the order of their epochs");
         newer = at->epoch;
-        tide__retire_each_held(at, count_held, &nodes);
+        tide__held_each(at, count_held, &nodes);
         if (nodes != at->held_nodes)
             return fail(check, "I10: a snapshot does not hold what was counted");
         held += nodes;

@@ -5,7 +5,7 @@
  * Batches of one operation are chained and handed over as one, so that a callback finds all nodes
  * that it may look into still there: they are freed by the writer only after the whole chain ran.
  */
-#include "retire.h"
+#include "batch.h"
 
 #include "leaf.h"
 #include "pool.h"
@@ -16,196 +16,12 @@
 /* How many batches share one synchronize, for an RCU without defer. */
 #define SYNCHRONIZE_AFTER 16
 
-/* One thing in a batch: a reference of a node, or a notice, which takes NOTICE_ITEMS items. */
-struct item {
-    uintptr_t word;
-    uint32_t first, last;
-};
-#define NOTICE_ITEMS \
-    ((sizeof(struct tide__notice) + sizeof(struct item) - 1) / sizeof(struct item) + 1)
-#define IS_NOTICE ((uintptr_t)TIDE__KIND_MASK + 1)
-
-#define BATCH_HEADER (sizeof(struct tide_rcu_head) + 3 * sizeof(void *) + 2 * sizeof(uint64_t))
-#define BATCH_ITEMS  ((TIDE__NODE_SIZE - BATCH_HEADER) / sizeof(struct item))
-
-struct tide__batch {
-    struct tide_rcu_head head; /* used in the first of a chain */
-    struct tide *tree;
-    struct tide__batch *next; /* in the chain */
-    uintptr_t next_done;      /* in the list of what is over */
-    uint64_t nodes;           /* in the first of a chain: all that are retired by it */
-    uint32_t death;           /* likewise: snapshots of this epoch and later do not need them */
-    uint32_t count;
-    struct item item[BATCH_ITEMS];
-};
-
-static_assert(sizeof(struct tide__batch) <= TIDE__NODE_SIZE, "a batch is a node");
-static_assert(NOTICE_ITEMS <= BATCH_ITEMS, "a batch holds a notice");
-static_assert(TIDE__PAGE_NOTES <= BATCH_ITEMS, "a batch holds what a page of ledger.c has");
-
-/* The name of the batch of a node, and back. */
-static struct tide__batch *
-batch_of(union tide__node *node)
-{
-    return (struct tide__batch *)(void *)node;
-}
-
-static union tide__node *
-node_of_batch(struct tide__batch *batch)
-{
-    return (union tide__node *)(void *)batch;
-}
-
 uint64_t
 tide__retire_batches(uint64_t nodes)
 {
     /* A notice does not straddle batches, so it may leave almost its size unused; and the open
      * batch may be full. */
-    return (nodes + 2 * NOTICE_ITEMS) / BATCH_ITEMS + 2;
-}
-
-/* ------------------------------------------------------------------------ what snapshots hold -- */
-
-/* A sieve: what is not younger than epoch stays, the rest is freed. */
-struct sieve {
-    struct tide *tree;
-    uint32_t epoch;
-    uint64_t freed;
-};
-
-static void
-free_node(struct sieve *sieve, tide__ref ref)
-{
-    sieve->freed++;
-    tide__pool_put(sieve->tree, tide__node_of(ref));
-}
-
-static tide__ref sift_subtree(struct sieve *sieve, tide__ref ref);
-
-/* A node that is too young, with those below its children first to last that are not: if there are several,
- * it stays to keep them together, and nothing has to be allocated. Returns what is left, or 0. */
-static tide__ref
-sift_children(struct sieve *sieve, tide__ref ref, uint32_t first, uint32_t last)
-{
-    struct tide__inner *node = tide__inner_of(ref);
-    tide__ref child = 0;
-    uint8_t kept = 0;
-
-    for (uint32_t i = first; i <= last; i++) {
-        tide__ref left = sift_subtree(sieve, tide__child_at(ref, i));
-
-        if (left == 0)
-            continue;
-        tide__ref_store_relaxed(&node->child[kept++], left);
-        child = left;
-    }
-    if (kept > 1) {
-        node->count = kept;
-        return ref;
-    }
-    free_node(sieve, ref);
-    return child;
-}
-
-/* Below a node that is old enough, all are (version.h). */
-static tide__ref
-sift_subtree(struct sieve *sieve, tide__ref ref)
-{
-    if (tide__epoch_of(ref) <= sieve->epoch)
-        return ref;
-    if (tide__is_inner(ref))
-        return sift_children(sieve, ref, 0, (uint32_t)tide__inner_of(ref)->count - 1);
-    free_node(sieve, ref);
-    return 0;
-}
-
-/* Returns whether anything is left of an item, and changes it to that. */
-static bool
-sift_item(struct sieve *sieve, struct item *item)
-{
-    if (item->word == tide__empty_ref())
-        return false;
-    if (tide__is_of_index(item->word)) { /* snapshots have none */
-        free_node(sieve, item->word);
-        return false;
-    }
-    if (tide__epoch_of(item->word) <= sieve->epoch && !tide__planted(22))
-        return true;
-    if (item->first > item->last) {
-        free_node(sieve, item->word);
-        return false;
-    }
-    item->word = sift_children(sieve, item->word, item->first, item->last);
-    if (item->word == 0)
-        return false;
-    item->first = tide__is_inner(item->word) ? 0 : 1;
-    item->last = tide__is_inner(item->word) ? (uint32_t)tide__inner_of(item->word)->count - 1 : 0;
-    return true;
-}
-
-/* Note down one item for a snapshot; spare is used for it if no room is left. */
-static void
-hold_item(struct tide *tree, struct tide_snapshot *snapshot, const struct item *item,
-          struct tide__batch *spare)
-{
-    if (snapshot->held == NULL || snapshot->held->count == BATCH_ITEMS) {
-        spare->next = snapshot->held;
-        snapshot->held = spare;
-        snapshot->held_batches++;
-        tree->retire.held_batches++;
-    }
-    snapshot->held->item[snapshot->held->count++] = *item;
-}
-
-/* Let a snapshot hold what it needs of a chain, and free the rest. A batch that is needed for that is filled
- * anew from its beginning, where what it had has been read. */
-static void
-hold(struct tide *tree, struct tide__batch *batch, uint64_t nodes, struct tide_snapshot *snapshot)
-{
-    struct sieve sieve = { tree, snapshot->epoch, 0 };
-
-    while (batch != NULL) {
-        struct tide__batch *next = batch->next;
-        uint32_t count = batch->count;
-
-        batch->count = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            struct item item = batch->item[i];
-
-            if (item.word == IS_NOTICE)
-                i += NOTICE_ITEMS - 1;
-            else if (sift_item(&sieve, &item))
-                hold_item(tree, snapshot, &item, batch);
-        }
-        tree->retire.batches--;
-        if (snapshot->held != batch)
-            tide__pool_put(tree, node_of_batch(batch));
-        batch = next;
-    }
-    tree->retire.held += nodes - sieve.freed;
-    snapshot->held_nodes += nodes - sieve.freed;
-}
-
-static void
-each_below(tide__ref ref, tide__held_fn *fn, void *arg)
-{
-    if (tide__is_inner(ref))
-        for (unsigned i = 0; i < tide__inner_of(ref)->count; i++)
-            each_below(tide__child_at(ref, i), fn, arg);
-    fn(ref, arg);
-}
-
-void
-tide__retire_each_held(const struct tide_snapshot *snapshot, tide__held_fn *fn, void *arg)
-{
-    for (const struct tide__batch *batch = snapshot->held; batch != NULL; batch = batch->next)
-        for (uint32_t i = 0; i < batch->count; i++) {
-            const struct item *item = &batch->item[i];
-
-            for (uint32_t child = item->first; child <= item->last; child++)
-                each_below(tide__child_at(item->word, child), fn, arg);
-            fn(item->word, arg);
-        }
+    return (nodes + 2 * TIDE__NOTICE_ITEMS) / TIDE__BATCH_ITEMS + 2;
 }
 
 /* --------------------------------------------------------------------- when readers are gone -- */
@@ -245,12 +61,12 @@ static void
 make_calls(const struct tide__batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++)
-        if (batch->item[i].word == IS_NOTICE) {
+        if (batch->item[i].word == TIDE__IS_NOTICE) {
             struct tide__notice notice;
 
             memcpy(&notice, &batch->item[i + 1], sizeof(notice));
             make_call(&notice);
-            i += NOTICE_ITEMS - 1;
+            i += TIDE__NOTICE_ITEMS - 1;
         }
 }
 
@@ -279,23 +95,22 @@ grace_period_over(struct tide_rcu_head *head)
     tide__retire_push(first->tree, (uintptr_t)first, &first->next_done);
 }
 
-/* Without the nodes' count, which the caller has. */
-static void
-free_batches(struct tide *tree, struct tide__batch *batch)
+void
+tide__batches_free(struct tide *tree, struct tide__batch *batch)
 {
     while (batch != NULL) {
         struct tide__batch *next = batch->next;
 
         for (uint32_t i = 0; i < batch->count; i++) {
-            const struct item *item = &batch->item[i];
+            const struct tide__item *item = &batch->item[i];
 
-            if (item->word == IS_NOTICE)
-                i += NOTICE_ITEMS - 1;
+            if (item->word == TIDE__IS_NOTICE)
+                i += TIDE__NOTICE_ITEMS - 1;
             else
                 tide__pool_put_subtrees(tree, item->word, item->first, item->last);
         }
         tree->retire.batches--;
-        tide__pool_put(tree, node_of_batch(batch));
+        tide__pool_put(tree, tide__node_of_batch(batch));
         batch = next;
     }
 }
@@ -311,26 +126,9 @@ free_chain(struct tide *tree, struct tide__batch *chain)
     tree->retire.retired -= nodes;
     tree->retire.handed_over -= nodes;
     if (snapshot != NULL) {
-        hold(tree, chain, nodes, snapshot);
+        tide__held_take(tree, chain, nodes, snapshot);
     } else {
-        free_batches(tree, chain);
-        tree->pool.free_count += nodes;
-    }
-}
-
-void
-tide__retire_release(struct tide *tree, const struct tide_snapshot *snapshot,
-                     struct tide_snapshot *older)
-{
-    uint64_t nodes = snapshot->held_nodes;
-
-    tree->retire.held -= nodes;
-    tree->retire.held_batches -= snapshot->held_batches;
-    tree->retire.batches += snapshot->held_batches;
-    if (older != NULL) {
-        hold(tree, snapshot->held, nodes, older);
-    } else {
-        free_batches(tree, snapshot->held);
+        tide__batches_free(tree, chain);
         tree->pool.free_count += nodes;
     }
 }
@@ -423,7 +221,7 @@ room(const struct tide__retire *retire)
     size_t items = 0;
 
     for (const struct tide__batch *batch = retire->open; batch != NULL; batch = batch->next)
-        items += BATCH_ITEMS - batch->count;
+        items += TIDE__BATCH_ITEMS - batch->count;
     return items;
 }
 
@@ -456,11 +254,11 @@ return_unused(struct tide *tree)
         if (batch == retire->tail)
             retire->tail = retire->open;
         retire->batches--;
-        tide__pool_put(tree, node_of_batch(batch));
+        tide__pool_put(tree, tide__node_of_batch(batch));
     }
     if (retire->open != NULL && retire->open->count == 0) {
         retire->batches--;
-        tide__pool_put(tree, node_of_batch(retire->open));
+        tide__pool_put(tree, tide__node_of_batch(retire->open));
         retire->first = retire->open = retire->tail = NULL;
     }
 }
@@ -468,12 +266,12 @@ return_unused(struct tide *tree)
 bool
 tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t floor)
 {
-    size_t items = nodes + notices * NOTICE_ITEMS;
+    size_t items = nodes + notices * TIDE__NOTICE_ITEMS;
 
     if (!tide__defers_freeing(tree) || items == 0)
         return true;
     if (notices > 0)
-        items += (notices + 1) * NOTICE_ITEMS; /* what they may leave unused */
+        items += (notices + 1) * TIDE__NOTICE_ITEMS; /* what they may leave unused */
     /* Getting a node may wait and so hand the chain over: look anew each time. */
     while (room(&tree->retire) < items) {
         union tide__node *node = tide__pool_get(tree, floor);
@@ -482,18 +280,18 @@ tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t f
             return_unused(tree);
             return false;
         }
-        append(tree, batch_of(node));
+        append(tree, tide__batch_of(node));
     }
     return true;
 }
 
 /* Room for count items side by side, which tide__retire_prepare has seen to. */
-static struct item *
+static struct tide__item *
 take(struct tide__retire *retire, size_t count)
 {
-    struct item *items;
+    struct tide__item *items;
 
-    if (retire->open->count + count > BATCH_ITEMS)
+    if (retire->open->count + count > TIDE__BATCH_ITEMS)
         retire->open = retire->open->next;
     items = &retire->open->item[retire->open->count];
     retire->open->count += (uint32_t)count;
@@ -503,9 +301,9 @@ take(struct tide__retire *retire, size_t count)
 static void
 add_notice(struct tide__retire *retire, const struct tide__notice *notice)
 {
-    struct item *items = take(retire, NOTICE_ITEMS);
+    struct tide__item *items = take(retire, TIDE__NOTICE_ITEMS);
 
-    items[0].word = IS_NOTICE;
+    items[0].word = TIDE__IS_NOTICE;
     memcpy(&items[1], notice, sizeof(*notice));
     retire->urgent = true;
 }
@@ -513,7 +311,7 @@ add_notice(struct tide__retire *retire, const struct tide__notice *notice)
 static void
 add_node(struct tide__retire *retire, const struct tide__unlinked *unlinked)
 {
-    struct item *item = take(retire, 1);
+    struct tide__item *item = take(retire, 1);
 
     item->word = unlinked->ref;
     item->first = unlinked->first;
@@ -533,7 +331,7 @@ is_due(const struct tide__retire *retire)
         return true;
     if (retire->rcu.defer == NULL)
         return retire->batches >= SYNCHRONIZE_AFTER;
-    return retire->first != retire->open || retire->open->count + 3 > BATCH_ITEMS;
+    return retire->first != retire->open || retire->open->count + 3 > TIDE__BATCH_ITEMS;
 }
 
 static void
@@ -618,7 +416,7 @@ tide__retire_private(struct tide *work, tide__ref ref)
 
 /* What an aborted transaction unlinked is in the tree, but for what it had made itself. */
 static void
-forget_item(struct tide *work, const struct item *item)
+forget_item(struct tide *work, const struct tide__item *item)
 {
     if (tide__is_frozen(work, item->word))
         return;
@@ -632,8 +430,8 @@ forget_items(struct tide *work, const struct tide__batch *batch, uint32_t from)
 {
     for (; batch != NULL; batch = batch->next, from = 0)
         for (uint32_t i = from; i < batch->count; i++)
-            if (batch->item[i].word == IS_NOTICE)
-                i += NOTICE_ITEMS - 1;
+            if (batch->item[i].word == TIDE__IS_NOTICE)
+                i += TIDE__NOTICE_ITEMS - 1;
             else
                 forget_item(work, &batch->item[i]);
 }
@@ -650,7 +448,7 @@ tide__retire_aborted(struct tide_txn *txn)
         struct tide__batch *next = batch->next;
 
         retire->batches--;
-        tide__pool_put(work, node_of_batch(batch));
+        tide__pool_put(work, tide__node_of_batch(batch));
         batch = next;
     }
     retire->open = retire->tail = txn->open;

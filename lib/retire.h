@@ -50,10 +50,6 @@ tide__retire_is_due(const struct tide *tree)
 #define TIDE__RELEASED ((uintptr_t)1)
 void tide__retire_push(struct tide *tree, uintptr_t what, uintptr_t *next);
 
-/* Give back what a released snapshot held, but for what older needs, which then holds it. */
-void tide__retire_release(struct tide *tree, const struct tide_snapshot *snapshot,
-                          struct tide_snapshot *older);
-
 /* How much of the open batch is in use. */
 uint32_t tide__retire_mark(const struct tide *tree);
 
@@ -64,9 +60,18 @@ void tide__retire_committed(struct tide *tree);
  * state is that of work. */
 void tide__retire_aborted(struct tide_txn *txn);
 
+/* Of what has been over a grace period (held.c): let a snapshot hold what it needs of a chain of batches
+ * with so many nodes, and free the rest. */
+void tide__held_take(struct tide *tree, struct tide__batch *batch, uint64_t nodes,
+                     struct tide_snapshot *snapshot);
+
+/* Give back what a released snapshot held, but for what older needs, which then holds it. */
+void tide__held_release(struct tide *tree, const struct tide_snapshot *snapshot,
+                        struct tide_snapshot *older);
+
 /* Call fn for every node that a snapshot holds; not for its children. */
 typedef void tide__held_fn(tide__ref ref, void *arg);
-void tide__retire_each_held(const struct tide_snapshot *snapshot, tide__held_fn *fn, void *arg);
+void tide__held_each(const struct tide_snapshot *snapshot, tide__held_fn *fn, void *arg);
 
 /* Free a node that was made by the transaction, and all below it that was. */
 void tide__retire_private(struct tide *work, tide__ref ref);

@@ -62,7 +62,7 @@ tide__snapshot_free(struct tide *tree, struct tide_snapshot *snapshot)
     if (snapshot->older != NULL)
         snapshot->older->newer = snapshot->newer;
     origin->snapshots--;
-    tide__retire_release(tree, snapshot, snapshot->older);
+    tide__held_release(tree, snapshot, snapshot->older);
     allocator->release(allocator->context, snapshot, sizeof(*snapshot));
 }
 

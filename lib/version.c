@@ -85,7 +85,7 @@ renumber(struct tide *tree)
     tide__retire_wait(tree);
     renumber_tree(tree, tide__root(tree));
     for (struct tide_snapshot *at = tree->newest; at != NULL; at = at->older, count++)
-        tide__retire_each_held(at, renumber_node, tree);
+        tide__held_each(at, renumber_node, tree);
     tree->epoch = count + 1;
     for (struct tide_snapshot *at = tree->newest; at != NULL; at = at->older)
         at->epoch = count--;
