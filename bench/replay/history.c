@@ -14,7 +14,7 @@ struct recorder {
     struct history *history;
     struct model model;
     uint64_t live;
-    uint32_t write;
+    uint32_t write, effect;
     bool out_of_memory;
 };
 
@@ -32,7 +32,7 @@ record_death(uint32_t number, void *arg)
     }
     history->deaths = deaths;
     deaths[history->death_count++] = number;
-    history->lives[number].died = recorder->write;
+    history->lives[number].died = recorder->effect;
     recorder->live--;
 }
 
@@ -63,12 +63,13 @@ record_map(struct recorder *recorder, const struct op *op)
         return;
     }
     lives[history->life_count++] = (struct life){
-        { op->start, op->last, op->value, flags_of(op) }, op->space, recorder->write, HISTORY_NEVER
+        { op->start, op->last, op->value, flags_of(op) },
+        op->space,
+        recorder->effect,
+        HISTORY_NEVER,
+        recorder->write,
     };
-    if (++recorder->live > history->most_live) {
-        history->most_live = recorder->live;
-        history->most_live_at = recorder->write;
-    }
+    recorder->live++;
 }
 
 /* Unmap as virtio-iommu has it: whole mappings, or nothing at all where one sticks out. */
@@ -84,8 +85,46 @@ record_unmap(struct recorder *recorder, const struct op *op)
     model_remove(&recorder->model, op->space, start, last, record_death, recorder);
 }
 
+static bool
+is_unmap(const struct op *op)
+{
+    return op->kind == OP_UNMAP_ONE || op->kind == OP_UNMAP_SET || op->kind == OP_UNMAP_ANY;
+}
+
+uint32_t
+history_batch(const struct trace *trace, size_t at)
+{
+    const struct op *ops = trace->ops;
+    size_t end = at, most = at + BATCH_MOST, unmaps;
+    bool several =
+        ops[at].kind == OP_UNMAP_ANY || (ops[at].kind == OP_UNMAP_SET && ops[at].value > 1);
+
+    if (most > trace->op_count)
+        most = trace->op_count;
+    while (end < most && is_unmap(&ops[end]) && ops[end].space == ops[at].space)
+        end++;
+    unmaps = end - at;
+    if (unmaps == 0 || (unmaps == 1 && !several))
+        return 1;
+    while (end < most && ops[end].kind == OP_MAP && ops[end].space == ops[at].space)
+        end++;
+    return (uint32_t)(end - at);
+}
+
+/* What can be seen of the writes up to now. */
 static void
-record(struct recorder *recorder, const struct trace *trace)
+count_live(struct recorder *recorder)
+{
+    struct history *history = recorder->history;
+
+    if (recorder->live <= history->most_live)
+        return;
+    history->most_live = recorder->live;
+    history->most_live_at = recorder->write;
+}
+
+static void
+record(struct recorder *recorder, const struct trace *trace, bool batches)
 {
     struct history *history = recorder->history;
 
@@ -96,11 +135,16 @@ record(struct recorder *recorder, const struct trace *trace)
         if (!op_is_write(op))
             continue;
         recorder->write++;
+        if (recorder->write > recorder->effect)
+            recorder->effect = recorder->write + (batches ? history_batch(trace, i) - 1 : 0);
         if (op->kind == OP_MAP)
             record_map(recorder, op);
         else
             record_unmap(recorder, op);
+        if (recorder->write == recorder->effect)
+            count_live(recorder);
         history->write_op[recorder->write] = (uint32_t)i;
+        history->effect[recorder->write] = recorder->effect;
         history->deaths_end[recorder->write] = (uint32_t)history->death_count;
         if (history->death_count - before > history->most_removed)
             history->most_removed = history->death_count - before;
@@ -119,7 +163,7 @@ compare_lives(const void *a, const void *b)
         return x->space < y->space ? -1 : 1;
     if (x->mapping.start != y->mapping.start)
         return x->mapping.start < y->mapping.start ? -1 : 1;
-    return x->born < y->born ? -1 : x->born > y->born;
+    return x->write < y->write ? -1 : x->write > y->write;
 }
 
 /* The columns of a space are a search tree in place: the middle one is the root, what is left of it
@@ -194,7 +238,7 @@ build_index(struct history *history, size_t spaces)
 }
 
 bool
-history_build(struct history *history, const struct trace *trace)
+history_build(struct history *history, const struct trace *trace, bool batches)
 {
     struct recorder recorder = { .history = history };
     size_t writes = 1;
@@ -205,12 +249,13 @@ history_build(struct history *history, const struct trace *trace)
         writes += op_is_write(&trace->ops[i]);
     history->deaths_end = calloc(writes, sizeof(*history->deaths_end));
     history->write_op = calloc(writes, sizeof(*history->write_op));
-    if (history->deaths_end == NULL || history->write_op == NULL ||
+    history->effect = calloc(writes, sizeof(*history->effect));
+    if (history->deaths_end == NULL || history->write_op == NULL || history->effect == NULL ||
         !model_init(&recorder.model, trace->space_count)) {
         history_free(history);
         return false;
     }
-    record(&recorder, trace);
+    record(&recorder, trace, batches);
     model_free(&recorder.model);
     good = !recorder.out_of_memory && build_index(history, trace->space_count);
     if (!good)
@@ -225,6 +270,7 @@ history_free(struct history *history)
     free(history->deaths);
     free(history->deaths_end);
     free(history->write_op);
+    free(history->effect);
     free(history->by_place);
     free(history->columns);
     free(history->spaces);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What was true when. Writes are numbered from 1 in the order of the trace; state n is what holds
- * after write n, state 0 before the first. */
+ * after write n, state 0 before the first. Writes of a batch take effect with the last of them: the
+ * states between are as the one before. */
 #ifndef REPLAY_HISTORY_H
 #define REPLAY_HISTORY_H
 
@@ -15,6 +16,7 @@ struct life {
     struct tide_mapping mapping;
     uint32_t space;
     uint32_t born, died;
+    uint32_t write; /* that mapped it; born is the same but in a batch */
 };
 
 /* All lives of one space that begin at one address; they follow each other in time. */
@@ -37,6 +39,7 @@ struct history {
     size_t death_count, death_capacity;
     uint32_t *deaths_end; /* where in deaths those of write n end; write 0 has none */
     uint32_t *write_op;   /* the index of the record that is write n */
+    uint32_t *effect;     /* the write with which write n takes effect: itself but in a batch */
     uint32_t write_count;
     struct life *by_place; /* lives by space, start and time */
     struct column *columns;
@@ -45,8 +48,16 @@ struct history {
     uint32_t most_live_at;
 };
 
-/* Work a trace through. False: no memory. */
-bool history_build(struct history *history, const struct trace *trace);
+enum { BATCH_MOST = 256 };
+
+/* The number of writes from record at on that make a batch: unmaps of one space that follow each
+ * other directly, and the maps of it directly after; not less than two writes, and not an unmap of
+ * one mapping with what is mapped after it, which mostly has nothing to do with it. 1: no batch
+ * begins there. */
+uint32_t history_batch(const struct trace *trace, size_t at);
+
+/* Work a trace through. batches: find them; else each write is by itself. False: no memory. */
+bool history_build(struct history *history, const struct trace *trace, bool batches);
 void history_free(struct history *history);
 
 /* The first state between from and to, inclusive, in which the space holds exactly this mapping; or

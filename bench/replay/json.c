@@ -110,9 +110,15 @@ put_run(FILE *file, const struct timing *timing, const struct run *run)
     put_findings(file, &run->findings);
     put_times(file, "map_ns", timing, &run->map);
     put_times(file, "unmap_ns", timing, &run->unmap);
+    put_times(file, "transaction_ns", timing, &run->batch);
     put_times(file, "translate_ns", timing, &run->translate);
     put_times(file, "find_ns", timing, &run->find);
     put_readers(file, run);
+    fprintf(file,
+            "      \"batched_writes\": %" PRIu64 ",\n      \"snapshots\": {\"taken\": %" PRIu64
+            ", \"checked\": %" PRIu64 ", \"most_at_once\": %u, \"most_nodes\": %" PRIu64 "},\n",
+            run->batched, run->snapshots.taken, run->snapshots.checked, run->snapshots.most_at_once,
+            run->snapshots.most_nodes);
     fprintf(file,
             "      \"most_live\": {\"mappings\": %" PRIu64 ", \"trees\": %" PRIu64
             ", \"height\": %" PRIu64 ", \"memory\": %" PRIu64 ", \"retired\": %" PRIu64

@@ -15,11 +15,12 @@ enum { READERS_MAX = 1024 };
 
 enum { REPEATS = 7 };
 
+enum { SNAPSHOTS = 2000, SNAPSHOTS_MAX = 1000000000 };
+
 struct settings {
-    unsigned readers;
+    struct run_options run;
     unsigned repeats;
     const char *json;
-    bool progress;
     bool peers;
 };
 
@@ -33,6 +34,13 @@ usage(FILE *file)
         "\n"
         "  -r, --readers N    threads that read, and check, while the trace is replayed\n"
         "                     (default: one for each spare processor, at least 1; 0: none)\n"
+        "  -b, --batch        unmaps of one domain that follow each other, or one of several "
+        "mappings,\n"
+        "                     and the maps after them as one transaction (at most 256 changes)\n"
+        "  -s, --snapshots[=N]\n"
+        "                     take a snapshot every N records (default: 2000), hold the latest "
+        "four,\n"
+        "                     and have another thread check each before it is released\n"
         "  -p, --peers        instead: what the operations of each trace cost the library and the\n"
         "                     data structures that one would otherwise take; answers are checked\n"
         "      --repeats N    with --peers: timed passes of each (default: 7; 0: only check)\n"
@@ -79,16 +87,17 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
     static const struct option options[] = {
         { "readers", required_argument, NULL, 'r' }, { "json", required_argument, NULL, 'j' },
         { "peers", no_argument, NULL, 'p' },         { "repeats", required_argument, NULL, 'n' },
+        { "batch", no_argument, NULL, 'b' },         { "snapshots", optional_argument, NULL, 's' },
         { "no-progress", no_argument, NULL, 'q' },   { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 },
     };
     int option;
 
     *code = EXIT_UNREADABLE;
-    while ((option = getopt_long(argc, argv, "r:pj:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "r:bs::pj:h", options, NULL)) != -1) {
         switch (option) {
         case 'r':
-            if (!parse_number(optarg, "readers", READERS_MAX, &settings->readers))
+            if (!parse_number(optarg, "readers", READERS_MAX, &settings->run.readers))
                 return false;
             break;
         case 'n':
@@ -98,11 +107,20 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
         case 'j':
             settings->json = optarg;
             break;
+        case 'b':
+            settings->run.batch = true;
+            break;
+        case 's':
+            settings->run.snapshots = SNAPSHOTS;
+            if (optarg != NULL &&
+                !parse_number(optarg, "snapshots", SNAPSHOTS_MAX, &settings->run.snapshots))
+                return false;
+            break;
         case 'p':
             settings->peers = true;
             break;
         case 'q':
-            settings->progress = false;
+            settings->run.progress = false;
             break;
         case 'h':
             usage(stdout);
@@ -141,11 +159,10 @@ replay_file(struct outcome *outcome, const char *path, const struct settings *se
     outcome->counts = trace.counts;
     memcpy(outcome->name, trace.name, sizeof(outcome->name));
     memcpy(outcome->workload, trace.workload, sizeof(outcome->workload));
-    if (!history_build(&history, &trace)) {
+    if (!history_build(&history, &trace, settings->run.batch)) {
         fprintf(stderr, "tidemark-replay: %s: out of memory\n", path);
     } else {
-        if (replay_run(&outcome->run, &trace, &history, timing, settings->readers,
-                       settings->progress)) {
+        if (replay_run(&outcome->run, &trace, &history, timing, &settings->run)) {
             outcome->state = OUTCOME_DONE;
             code = outcome->run.findings.count == 0 ? EXIT_MATCHED : EXIT_MISMATCH;
         }
@@ -219,9 +236,9 @@ work(const struct settings *settings, char **paths, size_t count)
 int
 main(int argc, char **argv)
 {
-    struct settings settings = { .readers = spare_processors(),
-                                 .repeats = REPEATS,
-                                 .progress = isatty(STDERR_FILENO) != 0 };
+    struct settings settings = { .run = { .readers = spare_processors(),
+                                          .progress = isatty(STDERR_FILENO) != 0 },
+                                 .repeats = REPEATS };
     enum exit_code code;
 
     if (!parse_arguments(argc, argv, &settings, &code))

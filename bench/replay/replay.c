@@ -28,10 +28,15 @@ struct replay {
     struct run *run;
     struct stage stage;
     struct readers *readers;
+    struct snapshots *snapshots; /* NULL: none are taken */
+    size_t snapshot_at;          /* the record after which the next is due */
     struct removal removal;
-    uint32_t write;   /* the number of the last write */
-    size_t next_life; /* of history->lives: the next to be born */
-    bool progress;
+    struct tide_txn *txn; /* of the batch that is under way, or NULL */
+    uint32_t batch_first; /* its first write */
+    uint64_t batch_ticks; /* what it took up to now */
+    uint32_t write;       /* the number of the last write */
+    size_t next_life;     /* of history->lives: the next to be born */
+    const struct run_options *options;
     uint64_t progress_at; /* when it was drawn last */
 };
 
@@ -83,37 +88,6 @@ check_all(struct replay *replay)
             check_tree(replay, tree_at(replay, i), i);
 }
 
-/* Walk a tree at the end and compare it with what the reference has left. */
-static void
-check_content(struct replay *replay, struct tide *tree, uint32_t space)
-{
-    const struct space *known = &replay->history->spaces[space];
-    struct tide_iterator iterator;
-    struct tide_mapping mapping;
-    uint64_t seen = 0, wanted = 0, wrong = 0;
-
-    tide_iterate_up(&iterator, tree, 0, UINT64_MAX);
-    for (uint32_t i = 0; i < known->life_count; i++) {
-        const struct life *life = &replay->history->by_place[known->first_life + i];
-
-        if (life->died != HISTORY_NEVER)
-            continue;
-        wanted++;
-        if (!tide_iterate_next(&iterator, &mapping))
-            break;
-        seen++;
-        wrong += mapping.start != life->mapping.start || mapping.last != life->mapping.last ||
-                 mapping.target != life->mapping.target || mapping.flags != life->mapping.flags;
-    }
-    while (tide_iterate_next(&iterator, &mapping) && seen <= replay->history->life_count)
-        seen++;
-    if (wrong != 0 || seen != wanted)
-        findings_add(&replay->run->findings, NULL,
-                     "domain %" PRIu64 " at the end: %" PRIu64 " mappings, expected %" PRIu64
-                     ", of them wrong %" PRIu64,
-                     replay->trace->space_domain[space], seen, wanted, wrong);
-}
-
 /* Take the watermarks of a tree that is about to go. */
 static void
 take_watermarks(struct replay *replay, struct tide *tree, uint32_t space)
@@ -161,10 +135,11 @@ take_peak(struct replay *replay)
                      replay->write, peak->mappings, replay->history->most_live);
 }
 
-/* Nobody may find the tree any more, then nobody may hold it, then it goes. */
+/* Its snapshots go, nobody may find the tree any more, then nobody may hold it, then it goes. */
 static void
 destroy_tree(struct replay *replay, struct tide *tree, uint32_t space)
 {
+    snapshots_drain(replay->snapshots);
     take_watermarks(replay, tree, space);
     check_tree(replay, tree, space);
     atomic_store_explicit(&replay->stage.trees[space], NULL, memory_order_release);
@@ -185,7 +160,8 @@ keep_piece(const struct tide_mapping *piece, void *arg)
 }
 
 /* Around each write the readers are told: it may be visible from here on, it is from there on. That
- * who sees the write sees started is the library's promise (release, acquire), checked along. */
+ * who sees the write sees started is the library's promise (release, acquire), checked along. Of a
+ * batch, none is visible before the commit. */
 static void
 write_begins(struct replay *replay)
 {
@@ -196,7 +172,56 @@ write_begins(struct replay *replay)
 static void
 write_ends(struct replay *replay)
 {
+    if (replay->txn != NULL)
+        return;
     atomic_store_explicit(&replay->stage.completed, replay->write, memory_order_release);
+}
+
+/* The time of a call: its own, or a part of that of the batch. */
+static void
+take_time(struct replay *replay, struct histogram *histogram, uint64_t begin, uint64_t end)
+{
+    uint64_t ticks = end - begin, overhead = replay->timing->overhead;
+
+    if (replay->txn == NULL)
+        timing_record(replay->timing, histogram, begin, end);
+    else
+        replay->batch_ticks += ticks > overhead ? ticks - overhead : 0;
+}
+
+static bool
+begin_batch(struct replay *replay, struct tide *tree)
+{
+    uint64_t begin = timing_begin(replay->timing), end;
+    int error = tide_txn_begin(tree, &replay->txn);
+
+    end = timing_end(replay->timing);
+    if (error != 0) {
+        fprintf(stderr, "tidemark-replay: tide_txn_begin: %s\n", error_name(error));
+        return false;
+    }
+    replay->batch_first = replay->write + 1;
+    replay->batch_ticks = 0;
+    take_time(replay, NULL, begin, end);
+    return true;
+}
+
+/* The last write has been made: compare all of it with the reference, then let it be seen. */
+static void
+end_batch(struct replay *replay, struct tide *tree, uint32_t space)
+{
+    uint64_t begin, end;
+
+    verify_batch(&replay->run->findings, replay->history, tree, tide_txn_tree(replay->txn), space,
+                 replay->batch_first, replay->write);
+    begin = timing_begin(replay->timing);
+    tide_txn_commit(replay->txn);
+    end = timing_end(replay->timing);
+    take_time(replay, NULL, begin, end);
+    replay->txn = NULL;
+    write_ends(replay);
+    histogram_add(&replay->run->batch, replay->batch_ticks);
+    replay->run->batched += replay->write - replay->batch_first + 1;
 }
 
 static void
@@ -211,19 +236,19 @@ do_map(struct replay *replay, struct tide *tree, const struct op *op)
 
     write_begins(replay);
     begin = timing_begin(replay->timing);
-    error = tide_map(tree, &mapping);
+    error = replay->txn != NULL ? tide_txn_map(replay->txn, &mapping) : tide_map(tree, &mapping);
     end = timing_end(replay->timing);
     write_ends(replay);
-    timing_record(replay->timing, &replay->run->map, begin, end);
+    take_time(replay, &replay->run->map, begin, end);
     possible = replay->next_life < history->life_count &&
-               history->lives[replay->next_life].born == replay->write;
+               history->lives[replay->next_life].write == replay->write;
     replay->next_life += possible;
     verify_map(&replay->run->findings, op, error, possible);
 }
 
 /* Where the record says that every mapping touched went, ask for the bounds of those mappings. */
 static void
-widen(struct tide *tree, uint64_t *start, uint64_t *last)
+widen(const struct tide *tree, uint64_t *start, uint64_t *last)
 {
     struct tide_mapping first, final;
 
@@ -243,16 +268,20 @@ do_unmap(struct replay *replay, struct tide *tree, const struct op *op)
     uint32_t from;
 
     if (op->kind == OP_UNMAP_ANY)
-        widen(tree, &start, &last);
+        widen(replay->txn != NULL ? tide_txn_tree(replay->txn) : tree, &start, &last);
     removal->count = 0;
     write_begins(replay);
     begin = timing_begin(replay->timing);
-    removal->error =
-        tide_unmap(tree, start, last, TIDE_UNMAP_WHOLE, keep_piece, removal, &removal->result);
+    if (replay->txn != NULL)
+        removal->error = tide_txn_unmap(replay->txn, start, last, TIDE_UNMAP_WHOLE, keep_piece,
+                                        removal, &removal->result);
+    else
+        removal->error =
+            tide_unmap(tree, start, last, TIDE_UNMAP_WHOLE, keep_piece, removal, &removal->result);
     end = timing_end(replay->timing);
     write_ends(replay);
     if (op->kind != OP_DESTROY)
-        timing_record(replay->timing, &replay->run->unmap, begin, end);
+        take_time(replay, &replay->run->unmap, begin, end);
     from = history->deaths_end[replay->write - 1];
     verify_removal(&replay->run->findings, history, op, removal, history->deaths + from,
                    history->deaths_end[replay->write] - from);
@@ -296,12 +325,26 @@ do_find(struct replay *replay, struct tide *tree, const struct op *op)
     verify_find(&replay->run->findings, op, found, &mapping);
 }
 
+/* What is looked at from time to time, between writes and batches. */
+static void
+check_state(struct replay *replay, uint32_t before)
+{
+    if (replay->write / CHECK_EVERY != before / CHECK_EVERY)
+        check_all(replay);
+    if (replay->write == replay->history->most_live_at)
+        take_peak(replay);
+}
+
 static bool
 do_record(struct replay *replay, const struct op *op)
 {
+    const uint32_t *effect = replay->history->effect;
     struct tide *tree = tree_of(replay, op->space);
 
     if (tree == NULL)
+        return false;
+    if (op_is_write(op) && replay->txn == NULL && effect[replay->write + 1] != replay->write + 1 &&
+        !begin_batch(replay, tree))
         return false;
     switch ((enum op_kind)op->kind) {
     case OP_MAP:
@@ -322,10 +365,14 @@ do_record(struct replay *replay, const struct op *op)
         do_find(replay, tree, op);
         break;
     }
-    if (op_is_write(op) && replay->write % CHECK_EVERY == 0)
-        check_all(replay);
-    if (op_is_write(op) && replay->write == replay->history->most_live_at)
-        take_peak(replay);
+    if (!op_is_write(op) || effect[replay->write] != replay->write)
+        return true;
+    if (replay->txn != NULL) {
+        end_batch(replay, tree, op->space);
+        check_state(replay, replay->batch_first - 1);
+    } else {
+        check_state(replay, replay->write - 1);
+    }
     return true;
 }
 
@@ -338,7 +385,7 @@ draw_progress(struct replay *replay, size_t done)
     size_t count = replay->trace->op_count;
     int filled = (int)(done * PROGRESS_WIDTH / (count == 0 ? 1 : count));
 
-    if (!replay->progress || now - replay->progress_at < 50000000)
+    if (!replay->options->progress || now - replay->progress_at < 50000000)
         return;
     replay->progress_at = now;
     fprintf(stderr, "\r  [%.*s%*s] %3d %%", filled, "########################################",
@@ -357,6 +404,27 @@ pace(const struct replay *replay)
         readers_await(replay->readers, PACE_LOOKUPS);
 }
 
+/* Of the tree that the record names, if it has one and nothing is half done. */
+static void
+take_snapshot(struct replay *replay, size_t record)
+{
+    uint32_t space = replay->trace->ops[record].space;
+    struct tide_statistics stats;
+    uint64_t held = 0;
+
+    if (replay->snapshots == NULL || record < replay->snapshot_at || replay->txn != NULL ||
+        tree_at(replay, space) == NULL)
+        return;
+    replay->snapshot_at = record + replay->options->snapshots;
+    for (uint32_t i = 0; i < replay->trace->space_count; i++) {
+        if (tree_at(replay, i) == NULL)
+            continue;
+        tide_stats(tree_at(replay, i), &stats);
+        held += stats.held_nodes;
+    }
+    snapshots_take(replay->snapshots, tree_at(replay, space), space, replay->write, held);
+}
+
 static bool
 replay_all(struct replay *replay)
 {
@@ -368,10 +436,11 @@ replay_all(struct replay *replay)
         good = do_record(replay, &trace->ops[i]);
         if (op_is_write(&trace->ops[i]))
             pace(replay);
+        take_snapshot(replay, i);
         if (i % PROGRESS_EVERY == 0)
             draw_progress(replay, i);
     }
-    if (replay->progress)
+    if (replay->options->progress)
         fprintf(stderr, "\r%*s\r", PROGRESS_WIDTH + 12, "");
     return good;
 }
@@ -386,7 +455,7 @@ finish(struct replay *replay, bool good)
         if (tree == NULL)
             continue;
         if (good)
-            check_content(replay, tree, i);
+            verify_content(&replay->run->findings, replay->history, tree, i, replay->write);
         destroy_tree(replay, tree, i);
     }
 }
@@ -420,8 +489,9 @@ add_wrong_reads(struct run *run, const struct trace *trace)
 }
 
 static bool
-prepare(struct replay *replay, unsigned readers)
+prepare(struct replay *replay)
 {
+    unsigned readers = replay->options->readers;
     size_t spaces = replay->trace->space_count;
     struct run *run = replay->run;
 
@@ -436,30 +506,50 @@ prepare(struct replay *replay, unsigned readers)
     return false;
 }
 
+/* The threads beside the writer. */
+static bool
+start_threads(struct replay *replay)
+{
+    const struct run_options *options = replay->options;
+
+    replay->readers = readers_start(&replay->stage, options->readers);
+    if (replay->readers == NULL) {
+        fprintf(stderr, "tidemark-replay: cannot start %u readers\n", options->readers);
+        return false;
+    }
+    if (options->snapshots == 0)
+        return true;
+    replay->snapshot_at = options->snapshots;
+    replay->snapshots = snapshots_start(replay->trace, replay->history);
+    if (replay->snapshots != NULL)
+        return true;
+    fprintf(stderr, "tidemark-replay: cannot start the thread that looks at snapshots\n");
+    readers_stop(replay->readers, replay->run->readers);
+    return false;
+}
+
 bool
 replay_run(struct run *run, const struct trace *trace, const struct history *history,
-           const struct timing *timing, unsigned readers, bool progress)
+           const struct timing *timing, const struct run_options *options)
 {
     struct replay replay = { .trace = trace,
                              .history = history,
                              .timing = timing,
                              .run = run,
                              .stage = { .trace = trace, .history = history },
-                             .progress = progress };
+                             .options = options };
     bool good = false;
 
     *run = (struct run){ .findings = { .trace = trace } };
-    if (prepare(&replay, readers)) {
+    if (prepare(&replay)) {
         urcu_memb_register_thread();
-        replay.readers = readers_start(&replay.stage, readers);
-        if (replay.readers == NULL) {
-            fprintf(stderr, "tidemark-replay: cannot start %u readers\n", readers);
-        } else {
+        if (start_threads(&replay)) {
             run->ns = timing_now_ns();
             good = replay_all(&replay);
             run->ns = timing_now_ns() - run->ns;
             readers_stop(replay.readers, run->readers);
             finish(&replay, good);
+            snapshots_stop(replay.snapshots, &run->snapshots, &run->findings);
             add_wrong_reads(run, trace);
         }
         urcu_memb_unregister_thread();

@@ -5,6 +5,7 @@
 #define REPLAY_REPLAY_H
 
 #include "readers.h"
+#include "snapshots.h"
 #include "timing.h"
 #include "verify.h"
 
@@ -16,6 +17,9 @@ struct peak {
 struct run {
     struct findings findings;
     struct histogram map, unmap, translate, find;
+    struct histogram batch; /* from tide_txn_begin to tide_txn_commit */
+    uint64_t batched;       /* writes that batches are made of */
+    struct snapshots_result snapshots;
     uint64_t ns; /* of the replay, checks and all */
     struct peak peak;
     bool ever_mapped;
@@ -27,9 +31,16 @@ struct run {
     uint64_t reader_wrong;
 };
 
+struct run_options {
+    unsigned readers;
+    bool batch;         /* the history must have been built with batches */
+    unsigned snapshots; /* records between one and the next; 0: none */
+    bool progress;
+};
+
 /* False: it could not be carried out, and standard error says why. Wrong answers are findings. */
 bool replay_run(struct run *run, const struct trace *trace, const struct history *history,
-                const struct timing *timing, unsigned readers, bool progress);
+                const struct timing *timing, const struct run_options *options);
 void run_free(struct run *run);
 
 #endif

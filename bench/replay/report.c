@@ -117,6 +117,22 @@ print_readers(const struct report *report, const struct run *run)
 }
 
 static void
+print_versions(const struct report *report, const struct run *run)
+{
+    const struct snapshots_result *snapshots = &run->snapshots;
+
+    if (run->batch.count != 0)
+        fprintf(report->out, "  batches      %s commits of %s writes, %.1f each\n",
+                report_grouped(run->batch.count), report_grouped(run->batched),
+                (double)run->batched / (double)run->batch.count);
+    if (snapshots->taken != 0)
+        fprintf(report->out,
+                "  snapshots    %s taken, %s checked, %u at once; at most %s nodes held for them\n",
+                report_grouped(snapshots->taken), report_grouped(snapshots->checked),
+                snapshots->most_at_once, report_grouped(snapshots->most_nodes));
+}
+
+static void
 print_tables(const struct report *report, const struct run *run)
 {
     const struct peak *peak = &run->peak;
@@ -177,12 +193,16 @@ report_outcome(const struct report *report, const struct outcome *outcome)
             "p50", "p99", "p99.9", "max", "total ms");
     print_times(report, "map", &run->map);
     print_times(report, "unmap", &run->unmap);
+    print_times(report, "transaction", &run->batch);
     print_times(report, "translate", &run->translate);
     print_times(report, "range find", &run->find);
     fprintf(report->out, "  total        %.3f ms in the library, %.1f ms with all checks\n",
-            ns_of(report, run->map.sum + run->unmap.sum + run->translate.sum + run->find.sum) / 1e6,
+            ns_of(report, run->map.sum + run->unmap.sum + run->batch.sum + run->translate.sum +
+                              run->find.sum) /
+                1e6,
             (double)run->ns / 1e6);
     print_readers(report, run);
+    print_versions(report, run);
     print_tables(report, run);
 }
 

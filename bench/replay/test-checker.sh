@@ -17,11 +17,19 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 cases=0
 
-# expect STATUS WHAT FILE [TEXT]: the exit status, and a text that the output must have.
+# expect STATUS WHAT FILE [TEXT]: the exit status, and a text that the output must have; the
+# same write by write, and with transactions and snapshots.
 expect() {
+    expect_with "" "$@"
+    expect_with "--batch --snapshots=3" "$@"
+}
+
+expect_with() {
     cases=$((cases + 1))
-    "$replay" --no-progress --readers 1 "$3" >"$work/out" 2>&1
+    # shellcheck disable=SC2086 # options are words
+    "$replay" --no-progress --readers 1 $1 "$4" >"$work/out" 2>&1
     status=$?
+    shift
     if [ "$status" != "$1" ]; then
         echo "FAILED: $2: exit status $status, expected $1" >&2
         failed=1
@@ -117,7 +125,7 @@ expect 2 "an overlong line" "$work/bad.trace" 'bad.trace:2: .*too long'
 
 # The JSON report, with names that need escaping.
 cp "$first" "$work/a\"b\\c.trace"
-"$replay" --no-progress --readers 2 --json "$work/out.json" "$work/a\"b\\c.trace" "$packed" \
+"$replay" --no-progress --readers 2 --batch --snapshots --json "$work/out.json" "$work/a\"b\\c.trace" "$packed" \
     "$work/nothing.trace" >/dev/null 2>&1
 python3 -m json.tool "$work/out.json" >/dev/null || failed=1
 "$replay" --json - "$packed" | python3 -m json.tool >/dev/null || failed=1
@@ -126,8 +134,10 @@ python3 -m json.tool "$work/out.json" >/dev/null || failed=1
 "$replay" --help | grep -q Usage || failed=1
 "$replay" >/dev/null 2>&1
 [ $? = 2 ] || failed=1
-"$replay" --readers -1 "$packed" >/dev/null 2>&1
-[ $? = 2 ] || failed=1
+for bad in --readers=-1 --snapshots= --snapshots=x; do
+    "$replay" "$bad" "$packed" >/dev/null 2>&1
+    [ $? = 2 ] || failed=1
+done
 
 [ "$failed" = 0 ] && echo "checker: $cases cases ok"
 exit "$failed"

@@ -74,6 +74,14 @@ findings_add(struct findings *findings, const struct op *op, const char *format,
 }
 
 void
+findings_join(struct findings *findings, const struct findings *other)
+{
+    for (unsigned i = 0; i < other->kept; i++)
+        findings_add(findings, NULL, "%s", other->text[i]);
+    findings->count += other->count - other->kept;
+}
+
+void
 verify_map(struct findings *findings, const struct op *op, int error, bool possible)
 {
     if (!possible)
@@ -227,4 +235,121 @@ verify_removal(struct findings *findings, const struct history *history, const s
     else if (is_as_recorded(findings, op, removal) &&
              is_as_modelled(findings, history, op, removal, expected, count))
         verify_result(findings, op, removal);
+}
+
+/* ----------------------------------------------------------------------------------- states -- */
+
+enum { LOOK_UP_EVERY = 16 };
+
+void
+verify_content(struct findings *findings, const struct history *history, const struct tide *tree,
+               uint32_t space, uint32_t state)
+{
+    const struct space *known = &history->spaces[space];
+    const char *reason = "no reason given";
+    struct tide_iterator iterator;
+    struct tide_mapping mapping, again;
+    struct tide_statistics stats;
+    uint64_t seen = 0, wanted = 0, wrong = 0;
+
+    if (tide_check(tree, &reason) != 0)
+        findings_add(findings, NULL, "tide_check of write %" PRIu32 ", domain %" PRIu64 ": %s",
+                     state, findings->trace->space_domain[space], reason);
+    tide_iterate_up(&iterator, tree, 0, UINT64_MAX);
+    for (uint32_t i = 0; i < known->life_count; i++) {
+        const struct life *life = &history->by_place[known->first_life + i];
+
+        if (life->born > state || life->died <= state)
+            continue;
+        wanted++;
+        if (!tide_iterate_next(&iterator, &mapping))
+            continue;
+        seen++;
+        wrong += !same_mapping(&mapping, &life->mapping);
+        if (seen % LOOK_UP_EVERY == 0)
+            wrong += !tide_lookup(tree, life->mapping.last, &again) ||
+                     !same_mapping(&again, &life->mapping);
+    }
+    while (tide_iterate_next(&iterator, &mapping) && seen <= history->life_count)
+        seen++;
+    tide_stats(tree, &stats);
+    if (wrong != 0 || seen != wanted || stats.mappings != wanted)
+        findings_add(findings, NULL,
+                     "domain %" PRIu64 " after write %" PRIu32 ": %" PRIu64 " mappings, %" PRIu64
+                     " by tide_stats, expected %" PRIu64 ", of them wrong %" PRIu64,
+                     findings->trace->space_domain[space], state, seen, stats.mappings, wanted,
+                     wrong);
+}
+
+static bool
+had(const struct history *history, uint32_t space, const struct tide_mapping *mapping,
+    uint32_t state)
+{
+    return history_had(history, space, mapping, state, state) != HISTORY_NEVER;
+}
+
+/* Mappings of one state that the other does not have; each is counted once, for they ascend. */
+struct side {
+    uint32_t state, other;
+    uint64_t count, wrong, next;
+};
+
+static void
+count_side(struct side *side, const struct history *history, uint32_t space,
+           const struct tide_mapping *mapping)
+{
+    side->wrong += !had(history, space, mapping, side->state) ||
+                   had(history, space, mapping, side->other) ||
+                   (side->count != 0 && mapping->start < side->next);
+    side->next = mapping->last + 1;
+    side->count++;
+}
+
+/* What the reference took away that is not there after, and put there that was not before. */
+static void
+expect_sides(const struct history *history, uint32_t space, uint32_t first, uint32_t last,
+             uint64_t *gone, uint64_t *come)
+{
+    size_t low = 0, high = history->life_count;
+
+    *gone = *come = 0;
+    for (uint32_t i = history->deaths_end[first - 1]; i < history->deaths_end[last]; i++)
+        *gone += !had(history, space, &history->lives[history->deaths[i]].mapping, last);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (history->lives[middle].write < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < history->life_count && history->lives[low].write <= last; low++)
+        *come += !had(history, space, &history->lives[low].mapping, first - 1);
+}
+
+void
+verify_batch(struct findings *findings, const struct history *history, const struct tide *before,
+             const struct tide *after, uint32_t space, uint32_t first, uint32_t last)
+{
+    struct side old = { .state = first - 1, .other = last };
+    struct side new = { .state = last, .other = first - 1 };
+    struct tide_difference difference;
+    struct tide_diff diff;
+    uint64_t gone, come;
+
+    expect_sides(history, space, first, last, &gone, &come);
+    tide_diff_begin(&diff, before, after, 0, UINT64_MAX);
+    while (old.count + new.count <= gone + come && tide_diff_next(&diff, &difference)) {
+        if (difference.kind != TIDE_DIFF_MAP)
+            count_side(&old, history, space, &difference.before);
+        if (difference.kind != TIDE_DIFF_UNMAP)
+            count_side(&new, history, space, &difference.after);
+    }
+    if (old.count != gone || new.count != come || old.wrong != 0 || new.wrong != 0)
+        findings_add(findings, NULL,
+                     "domain %" PRIu64 ", writes %" PRIu32 " to %" PRIu32 " as one: %" PRIu64
+                     " mappings gone, expected %" PRIu64 ", wrong %" PRIu64 "; %" PRIu64
+                     " new, expected %" PRIu64 ", wrong %" PRIu64,
+                     findings->trace->space_domain[space], first, last, old.count, gone, old.wrong,
+                     new.count, come, new.wrong);
 }

@@ -30,6 +30,9 @@ __attribute__((format(printf, 3, 4)))
 void
 findings_add(struct findings *findings, const struct op *op, const char *format, ...);
 
+/* Add those of another, whose records must be of the same trace. */
+void findings_join(struct findings *findings, const struct findings *other);
+
 /* "EEXIST" for -EEXIST, "success" for 0. */
 const char *error_name(int error);
 
@@ -42,5 +45,16 @@ void verify_find(struct findings *findings, const struct op *op, bool found,
 /* expected and count: the indices into lives of what the reference model removed. */
 void verify_removal(struct findings *findings, const struct history *history, const struct op *op,
                     const struct removal *removal, const uint32_t *expected, size_t count);
+
+/* Whether a tree, or a snapshot, is sound and has exactly the mappings of a space in a state:
+ * walked, counted, and some of them looked up. Safe from any thread if the questions are. */
+void verify_content(struct findings *findings, const struct history *history,
+                    const struct tide *tree, uint32_t space, uint32_t state);
+
+/* Whether what a transaction makes of the tree before it is what a batch of writes, first to last,
+ * makes of the state before it. */
+void verify_batch(struct findings *findings, const struct history *history,
+                  const struct tide *before, const struct tide *after, uint32_t space,
+                  uint32_t first, uint32_t last);
 
 #endif
