@@ -35,7 +35,8 @@ static const struct world worlds[] = {
     { "top", UINT64_MAX - 255, 256, 1, 5, 60, TIDE_INDEX_TARGETS | TIDE_INDEX_HOLES, RCU_QUEUE,
       true, 6 },
     { "wait", UINT64_MAX - 255, 256, 1, 5, 60, 0, RCU_WAIT, true, 4 },
-    { "pages", UINT64_C(1) << 43, 20000, 4096, 16, 900, 0, RCU_QUEUE, false, 2 }, /* two frames */
+    { "pages", (UINT64_C(1) << 44) - 40960000, 20000, 4096, 16, 900, 0, RCU_QUEUE, false,
+      2 }, /* two frames */
     { "many", UINT64_C(1) << 43, 20000, 4096, 4, 3000, TIDE_INDEX_HOLES, RCU_NONE, false, 1 },
 };
 
