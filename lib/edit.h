@@ -123,6 +123,10 @@ tide__protected_flags(const struct tide_mapping *mapping, uint32_t flags)
 unsigned tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
                            struct tide_mapping pieces[3], bool *unchanged);
 
+/* Replace the leaf of the site, which owns address and is frozen, and what is frozen above it, by copies that
+ * may be changed in place. Readers see no difference. Returns whether there was memory (thaw.c). */
+bool tide__thaw(struct tide *tree, uint64_t address);
+
 /* Map what fits into a leaf but for its being full. Returns 0; 1 where it takes a rebuild; or -ENOMEM
  * (split.c). */
 int tide__split(struct tide *tree, const struct tide_mapping *mapping);

@@ -107,7 +107,9 @@ map_in_place(struct tide *tree, const struct tide_mapping *mapping)
     const struct tide__site *site = &tree->site;
     uint32_t bit;
 
-    if (tide__unlikely(tide__is_frozen(tree, site->leaf)))
+    if (tide__unlikely(tide__is_frozen(tree, site->leaf)) &&
+        (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live) ||
+         !tide__thaw(tree, mapping->start)))
         return false;
     bit = slot_from_before(site, mapping);
     if (bit == 0) {
@@ -121,9 +123,9 @@ map_in_place(struct tide *tree, const struct tide_mapping *mapping)
     return true;
 }
 
-/* The next commonest: slots are used up, but not all are live, or the leaf is frozen. Readers are given a
- * copy of the leaf that has the live ones and the new one. Returns 0 when done, 1 when the leaf is full, or
- * the parent is frozen too, or -ENOMEM. */
+/* The next commonest: slots are used up, but not all are live. Readers are given a copy of the leaf that has
+ * the live ones and the new one. Returns 0 when done, 1 when the leaf is full or there is no memory for a copy of
+ * the parent that is frozen, or -ENOMEM. */
 static int
 map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
 {
@@ -395,8 +397,6 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
     uint32_t left;
 
     tree->survey(tree, start, last, site);
-    if (tide__unlikely(tide__is_frozen(tree, site->leaf)))
-        return false;
     left = site->live & ~site->overlaps;
     if (left == 0 && site->parent == 0 && tide__pool_wants_empty(tree))
         return false;
@@ -410,6 +410,8 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
         tide__bytes_add(&bytes, mapping.start, mapping.last);
     }
     if (policy == TIDE_UNMAP_EXACT && (mapping.start != start || mapping.last != last))
+        return false;
+    if (tide__unlikely(tide__is_frozen(tree, site->leaf)) && !tide__thaw(tree, start))
         return false;
     tide__publish_live(tide__leaf_of(site->leaf), left);
     tree->empty += left == 0 && site->parent != 0;

@@ -134,13 +134,16 @@ step_run(struct tide *tree, struct model *model, struct fake_rcu *rcu, const str
          int *outcome, struct why *why)
 {
     static struct model_list removed, forecast; /* kept between calls: most of them are small */
+    static unsigned steps;                      /* a dry run takes as long as the step */
+    bool dry_run = steps++ % 4 == 0;
     struct dry dry;
     struct tide_unmap_result result;
     int got, want;
     bool same;
 
     removed.count = forecast.count = 0;
-    dry.error = step_dry(tree, step, &forecast, &dry.forecast);
+    if (dry_run)
+        dry.error = step_dry(tree, step, &forecast, &dry.forecast);
     memset(&result, 0x5a, sizeof(result));
     got = step_apply(tree, step, &removed, &result);
     want = step_apply_model(model, step);
@@ -157,8 +160,8 @@ step_run(struct tide *tree, struct model *model, struct fake_rcu *rcu, const str
     if (step->kind == STEP_UNMAP && !same_result(&result, &model->result, why)) {
         return false;
     }
-    if (!same_forecast(&dry, step, model, got, why) ||
-        !compare_lists(&forecast, &model->removed, "piece of a dry run", why)) {
+    if (dry_run && (!same_forecast(&dry, step, model, got, why) ||
+                    !compare_lists(&forecast, &model->removed, "piece of a dry run", why))) {
         return false;
     }
     same = compare_lists(&removed, &model->removed, "removed piece", why);
