@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The tree itself. Readers use the first cache line and nothing else of it; all the rest is the
- * writer's, but for the list on which others leave what is over: the RCU chains of batches, any thread
+ * The tree itself. Readers use the first cache line, and those who ask for holes or sources the indexes and
+ * what never changes; all the rest is the writer's, but for the list on which others leave what is over: the RCU chains of batches, any thread
  * its snapshots.
  *
  * A transaction and a snapshot begin with a tree of their own, a copy of the one they are of, so that
@@ -104,15 +104,16 @@ struct tide {
     bool in_transaction; /* why it is busy: it has the memory now */
     struct tide__indexes indexes;
 
-    /* From here on a transaction begins with a copy of its tree's, and gives it back. */
-    bool ever;       /* something was mapped since the last reset */
-    unsigned height; /* levels of inner nodes */
-    uint32_t
-        epoch; /* of the nodes that are made now, and the last in which one was made that is not */
-    uint32_t frozen; /* to be changed in place; 0: there is none. See version.h */
+    /* These never change. */
     unsigned granule_shift;
     uint64_t first, last; /* aperture */
     uint64_t max_mappings, max_retired;
+
+    /* From here on a transaction begins with a copy of its tree's, and gives it back. */
+    bool ever;       /* something was mapped since the last reset */
+    unsigned height; /* levels of inner nodes */
+    uint32_t epoch;  /* of the nodes that are made now (version.h) */
+    uint32_t frozen; /* nodes of an epoch up to this are not changed in place; 0: there are none */
     uint64_t mappings, nodes;
     uint64_t index_nodes; /* see struct tide__indexes */
     unsigned empty;       /* leaves with nothing mapped, but for a root */

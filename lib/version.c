@@ -34,6 +34,11 @@ tide__version_init(struct tide *version, struct tide *tree, enum tide__role role
     tide__ref_store_relaxed(&version->done, 0);
     version->origin = tree;
     version->role = role;
+    version->granule_shift = tree->granule_shift;
+    version->first = tree->first;
+    version->last = tree->last;
+    version->max_mappings = tree->max_mappings;
+    version->max_retired = tree->max_retired;
     if (role == TIDE__TRANSACTION)
         tide__indexes_fork(version, tree);
     tide__version_copy_state(version, tree);
