@@ -46,8 +46,8 @@ tide__leaf_fits(tide__ref ref, const struct tide_mapping *mapping)
 
     if (leaf->shift == TIDE__NO_FRAME)
         return true;
-    if (!tide__is_in_frame(mapping->start, tide__leaf_base(leaf), leaf->shift) ||
-        !tide__is_in_frame(mapping->last, tide__leaf_base(leaf), leaf->shift))
+    if (!tide__is_in_leaf_frame(mapping->start, leaf) ||
+        !tide__is_in_leaf_frame(mapping->last, leaf))
         return false;
     return tide__kind_of(ref) == TIDE__PLAIN ||
            (tide__is_on_granule(mapping->start, mapping->last, leaf->shift) &&

@@ -312,6 +312,15 @@ tide__leaf_base(const struct tide__leaf *leaf)
     return (uint64_t)leaf->frame << TIDE__BASE_SHIFT;
 }
 
+/* Whether an address is in the frame of a leaf that has one: as tide__is_in_frame, with half as many bits. */
+static tide__always_inline bool
+tide__is_in_leaf_frame(uint64_t address, const struct tide__leaf *leaf)
+{
+    tide__frame differs = (tide__frame)(address >> TIDE__BASE_SHIFT) ^ leaf->frame;
+
+    return differs >> (TIDE__FRAME_BITS - TIDE__BASE_SHIFT) >> leaf->shift == 0;
+}
+
 static inline tide__frame
 tide__frame_at(uint64_t base)
 {

@@ -160,7 +160,8 @@ collect(struct tide *tree)
 void
 tide__retire_collect(struct tide *tree)
 {
-    collect(tree);
+    if (tide__ref_load_relaxed(&tree->origin->done) != 0)
+        collect(tree);
     /* Not in the midst of a change, which counts on what is frozen when it begins. */
     if (!tide__is_transaction(tree))
         tree->frozen = tide__frozen_by_snapshots(tree);
@@ -350,12 +351,21 @@ retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t 
         tide__pool_trim(tree);
 }
 
+/* Hand over what is due; without an RCU it is over at once. */
+static inline void
+go_on(struct tide *tree)
+{
+    if (is_due(&tree->retire))
+        flush(tree);
+    if (!tree->retire.has_rcu)
+        tide__retire_collect(tree);
+}
+
 /* Nobody has seen what a transaction has made. */
 static bool
 free_if_private(struct tide *tree, const struct tide__unlinked *unlinked)
 {
-    if (!tide__is_transaction(tree) || unlinked->first <= unlinked->last ||
-        tide__is_frozen(tree, unlinked->ref))
+    if (unlinked->first <= unlinked->last || tide__is_frozen(tree, unlinked->ref))
         return false;
     tree->retire.retired--;
     tide__pool_put(tree, tide__node_of(unlinked->ref));
@@ -367,6 +377,8 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
              const struct tide__notice *notices, size_t notice_count)
 {
     struct tide__retire *retire = &tree->retire;
+    bool in_transaction = tide__is_transaction(tree);
+    bool may_be_free = in_transaction && notice_count == 0; /* notices may look into it */
 
     if (tree->nodes == 0) {
         retire->urgent = true; /* all memory may go back when the last of it is free */
@@ -381,11 +393,11 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
     for (size_t i = 0; i < notice_count; i++)
         add_notice(retire, &notices[i]);
     for (size_t i = 0; i < count; i++)
-        if (notice_count > 0 || !free_if_private(tree, &unlinked[i]))
+        if (!may_be_free || !free_if_private(tree, &unlinked[i]))
             add_node(retire, &unlinked[i]);
     return_unused(tree);
-    if (!tide__is_transaction(tree))
-        tide__retire_committed(tree);
+    if (!in_transaction)
+        go_on(tree);
 }
 
 uint32_t
@@ -397,10 +409,7 @@ tide__retire_mark(const struct tide *tree)
 void
 tide__retire_committed(struct tide *tree)
 {
-    if (is_due(&tree->retire))
-        flush(tree);
-    if (!tree->retire.has_rcu)
-        tide__retire_collect(tree);
+    go_on(tree);
 }
 
 void

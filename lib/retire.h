@@ -42,7 +42,7 @@ void tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size
 static inline bool
 tide__retire_is_due(const struct tide *tree)
 {
-    return tide__ref_load_relaxed(&tree->origin->done) != 0 || tree->nodes == 0;
+    return tide__ref_load_relaxed(&tree->done) != 0 || tree->nodes == 0;
 }
 
 /* Say that something is over that begins with this link: a chain of batches, or, with TIDE__RELEASED, a

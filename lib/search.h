@@ -515,18 +515,24 @@ static tide__always_inline uint32_t
 tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
 {
     const struct tide__leaf *leaf = tide__leaf_of(ref);
-    uint64_t low, high;
+    uint64_t base, low, high;
 
     if (tide__unlikely(tide__kind_of(ref) == TIDE__PLAIN))
         return tide__plain_match(tide__plain_of(ref), live, start, last);
-    if (last < tide__leaf_base(leaf))
-        return 0;
-    low = start < tide__leaf_base(leaf) ? 0 : (start - tide__leaf_base(leaf)) >> leaf->shift;
-    high = (last - tide__leaf_base(leaf)) >> leaf->shift;
-    if (low > TIDE__FRAME_MASK)
-        return 0;
-    if (high > TIDE__FRAME_MASK)
-        high = TIDE__FRAME_MASK;
+    if (tide__is_in_leaf_frame(start, leaf) && tide__is_in_leaf_frame(last, leaf)) {
+        low = tide__granule(start, leaf->shift);
+        high = tide__granule(last, leaf->shift);
+    } else {
+        base = tide__leaf_base(leaf);
+        if (last < base)
+            return 0;
+        low = start < base ? 0 : (start - base) >> leaf->shift;
+        high = (last - base) >> leaf->shift;
+        if (low > TIDE__FRAME_MASK)
+            return 0;
+        if (high > TIDE__FRAME_MASK)
+            high = TIDE__FRAME_MASK;
+    }
     return live &
            (tide__likely(tide__kind_of(ref) == TIDE__COMPACT)
                 ? tide__compact_match(tide__compact_of(ref), (uint32_t)low, (uint32_t)high)

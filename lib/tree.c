@@ -181,7 +181,7 @@ tide_create(const struct tide_options *options, struct tide **result)
         allocator->release(allocator->context, tree, sizeof(*tree));
         return -ENOTSUP;
     }
-    tree->granule_shift = tide__trailing_zeros(options->granule);
+    tree->granule_shift = (uint8_t)tide__trailing_zeros(options->granule);
     tree->shift = tree->granule_shift;
     if (tree->shift < TIDE__SHIFT_LEAST)
         tree->shift = TIDE__SHIFT_LEAST;

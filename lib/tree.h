@@ -94,25 +94,22 @@ struct tide {
 
     _Alignas(TIDE__LINE)
         tide__atomic_ref done; /* what is over: pushed by others, taken by the writer */
+    unsigned special;    /* why writes go another way: TIDE__BUSY, the kinds of indexes; mostly 0 */
+    bool in_transaction; /* why it is busy: it has the memory now */
+    uint8_t granule_shift;
+    uint8_t role;         /* enum tide__role */
+    uint64_t first, last; /* aperture */
+    uint64_t max_mappings, max_retired;
     struct tide *origin; /* the tree of which this is a transaction or snapshot; else itself */
     struct tide_snapshot *newest; /* of those that are not released */
     struct tide_txn *txn;         /* room for one, from the first on */
     uint64_t snapshots;
-    enum tide__role role;
-    unsigned
-        special; /* why writes go another way: TIDE__BUSY, and the kinds of indexes; 0 in most */
-    bool in_transaction; /* why it is busy: it has the memory now */
     struct tide__indexes indexes;
 
-    /* These never change. */
-    unsigned granule_shift;
-    uint64_t first, last; /* aperture */
-    uint64_t max_mappings, max_retired;
-
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */
-    bool ever;       /* something was mapped since the last reset */
-    unsigned height; /* levels of inner nodes */
-    uint32_t epoch;  /* of the nodes that are made now (version.h) */
+    _Alignas(TIDE__LINE) bool ever; /* something was mapped since the last reset */
+    unsigned height;                /* levels of inner nodes */
+    uint32_t epoch;                 /* of the nodes that are made now (version.h) */
     uint32_t frozen; /* nodes of an epoch up to this are not changed in place; 0: there are none */
     uint64_t mappings, nodes;
     uint64_t index_nodes; /* see struct tide__indexes */

@@ -31,14 +31,15 @@ tide__version_init(struct tide *version, struct tide *tree, enum tide__role role
     tide__ref_store_relaxed(&version->severed, 0);
     version->shift = tree->shift;
     version->isa = tree->isa;
-    tide__ref_store_relaxed(&version->done, 0);
+    /* A transaction is to look at its tree's list before each change. */
+    tide__ref_store_relaxed(&version->done, role == TIDE__TRANSACTION);
     version->origin = tree;
-    version->role = role;
+    version->role = (uint8_t)role;
     version->granule_shift = tree->granule_shift;
     version->first = tree->first;
     version->last = tree->last;
     version->max_mappings = tree->max_mappings;
-    version->max_retired = tree->max_retired;
+    version->max_retired = UINT64_MAX; /* what a transaction unlinks waits for the commit */
     if (role == TIDE__TRANSACTION)
         tide__indexes_fork(version, tree);
     tide__version_copy_state(version, tree);

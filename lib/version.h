@@ -57,6 +57,12 @@ tide__is_frozen(const struct tide *tree, tide__ref ref)
     return tide__epoch_of(ref) <= tree->frozen && !tide__planted(23);
 }
 
+static inline bool
+tide__leaf_is_frozen(const struct tide *tree, tide__ref leaf)
+{
+    return tide__leaf_of(leaf)->epoch <= tree->frozen && !tide__planted(23);
+}
+
 /* Whether what leaves the tree is noted down, or free at once. */
 static inline bool
 tide__defers_freeing(const struct tide *tree)

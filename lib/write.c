@@ -22,7 +22,7 @@ begin(struct tide *tree)
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);
     held = tree->retire.retired + tree->retire.batches;
-    if (tide__likely(held == 0) || tide__is_transaction(tree)) /* its own waits for the commit */
+    if (tide__likely(held == 0))
         return;
     if (limit == 0) {
         limit = (tree->nodes + tree->index_nodes) * TIDE__NODE_SIZE;
@@ -107,7 +107,7 @@ map_in_place(struct tide *tree, const struct tide_mapping *mapping)
     const struct tide__site *site = &tree->site;
     uint32_t bit;
 
-    if (tide__unlikely(tide__is_frozen(tree, site->leaf)) &&
+    if (tide__unlikely(tide__leaf_is_frozen(tree, site->leaf)) &&
         (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live) ||
          !tide__thaw(tree, mapping->start)))
         return false;
@@ -124,8 +124,8 @@ map_in_place(struct tide *tree, const struct tide_mapping *mapping)
 }
 
 /* The next commonest: slots are used up, but not all are live. Readers are given a copy of the leaf that has
- * the live ones and the new one. Returns 0 when done, 1 when the leaf is full or there is no memory for a copy of
- * the parent that is frozen, or -ENOMEM. */
+ * the live ones and the new one. Returns 0 when done, 1 when the leaf is full or frozen (there was no memory to
+ * thaw it), or -ENOMEM. */
 static int
 map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
 {
@@ -136,7 +136,7 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     uint32_t bit;
 
     if (site->leaf == tide__empty_ref() || tide__leaf_is_full(site->leaf, site->live) ||
-        (site->parent != 0 && tide__is_frozen(tree, site->parent)))
+        tide__leaf_is_frozen(tree, site->leaf)) /* and perhaps its parent */
         return 1;
     node = tide__pool_get(tree, tree->pool.reserve);
     if (node == NULL)
@@ -411,7 +411,7 @@ unmap_in_place(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap
     }
     if (policy == TIDE_UNMAP_EXACT && (mapping.start != start || mapping.last != last))
         return false;
-    if (tide__unlikely(tide__is_frozen(tree, site->leaf)) && !tide__thaw(tree, start))
+    if (tide__unlikely(tide__leaf_is_frozen(tree, site->leaf)) && !tide__thaw(tree, start))
         return false;
     tide__publish_live(tide__leaf_of(site->leaf), left);
     tree->empty += left == 0 && site->parent != 0;
