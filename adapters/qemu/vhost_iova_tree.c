@@ -3,7 +3,9 @@
  * QEMU's vhost_iova_tree_*: three trees. given has every mapping by IOVA, for the allocator; host those of
  * host memory, by IOVA and, by their index, by target; guest those of guest memory, by guest address.
  */
+#ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200112L
+#endif
 
 #include <tidemark/qemu-iova-tree.h>
 

@@ -180,7 +180,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhostIOVATree, vhost_iova_tree_delete)
  *   max_mappings  IOVA_ERR_NOMEM is what passing it gives
  *   indexes       TIDE_INDEX_TARGETS for iova_tree_find_iova, TIDE_INDEX_HOLES for iova_tree_alloc_map. The
  *                 trees above have both. Without, these functions look at one mapping after another, and
- *                 writes cost half or less. gpa_tree_new_with and vhost_iova_tree_new_with choose themselves
+ *                 writes cost less. gpa_tree_new_with and vhost_iova_tree_new_with choose themselves
  *   the others    as for tide_create; what is off the granule or outside the aperture is IOVA_ERR_INVALID
  * NULL: no memory, or options that tide_create refuses. */
 IOVATree *iova_tree_new_with(const struct tide_options *options);
