@@ -734,7 +734,7 @@ void tide_txn_abort(struct tide_txn *txn);
  * change mappings of no more than two leaves (of 8 that lie side by side). Not promised: tide_snapshot_take,
  * which needs memory of its own; and the changes of a tree with indexes.
  * It is not given back while nothing is mapped, until tide_reserve is called with a count of 0.
- * A change takes about 30 nodes at the most in a tree of a million mappings, and few in truth.
+ * What is got is room for the worst of each: about 50 nodes for a change of a tree of a million mappings.
  * Returns 0; -EBUSY from a removal callback; -ENOMEM, with what the allocator gave kept for later changes.
  * Context: Writer; while a transaction is open it serves that. */
 TIDE_NODISCARD int tide_reserve(struct tide *tree, uint64_t count);
