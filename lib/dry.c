@@ -16,12 +16,6 @@ begin(struct tide__edit *edit, enum tide__edit_kind kind, uint64_t start, uint64
     edit->tally = (struct tide__tally){ 0 };
 }
 
-static bool
-sticks_out(const struct tide__edit *edit, const struct tide_mapping *mapping)
-{
-    return mapping->start < edit->start || mapping->last > edit->last;
-}
-
 /* Add up what becomes of the mappings of the range. cut: those that stick out too. */
 static void
 survey(const struct tide *tree, struct tide__edit *edit, bool cut)
@@ -32,7 +26,7 @@ survey(const struct tide *tree, struct tide__edit *edit, bool cut)
 
     tide_iterate_up(&iterator, tree, edit->start, edit->last);
     while (tide_iterate_next(&iterator, &mapping))
-        if (cut || !sticks_out(edit, &mapping))
+        if (cut || !tide__edit_sticks_out(edit, &mapping))
             (void)tide__edit_pieces(edit, &mapping, pieces, &unchanged);
 }
 
@@ -48,7 +42,7 @@ tell(const struct tide *tree, const struct tide__edit *edit, bool cut, tide_remo
         return;
     tide_iterate_up(&iterator, tree, edit->start, edit->last);
     while (tide_iterate_next(&iterator, &mapping))
-        if (cut || !sticks_out(edit, &mapping)) {
+        if (cut || !tide__edit_sticks_out(edit, &mapping)) {
             struct tide_mapping piece = tide__clip(&mapping, edit->start, edit->last);
 
             fn(&piece, arg);
@@ -59,16 +53,13 @@ tell(const struct tide *tree, const struct tide__edit *edit, bool cut, tide_remo
 static int
 finish(const struct tide *tree, const struct tide__edit *edit, struct tide_forecast *forecast)
 {
-    uint64_t after = tree->mappings + edit->tally.pieces - edit->tally.mappings;
-
-    after += edit->kind == TIDE__REPLACE;
-    if (tree->max_mappings != 0 && after > tree->mappings && after > tree->max_mappings)
+    if (tide__edit_passes_limit(edit, tree))
         return -ENOSPC;
     if (forecast != NULL) {
         forecast->mappings = edit->tally.mappings;
         forecast->splits = edit->tally.splits;
         forecast->bytes = edit->tally.bytes;
-        forecast->entries = after;
+        forecast->entries = tide__edit_after(edit, tree);
     }
     return 0;
 }
@@ -141,7 +132,8 @@ check_policy(const struct tide *tree, const struct tide__edit *edit, enum tide_u
         return policy == TIDE_UNMAP_EXACT ? -ENOENT : 0;
     if (policy == TIDE_UNMAP_EXACT)
         return low.start == edit->start && low.last == edit->last ? 0 : -ENOENT;
-    return policy == TIDE_UNMAP_WHOLE && (sticks_out(edit, &low) || sticks_out(edit, &high))
+    return policy == TIDE_UNMAP_WHOLE &&
+                   (tide__edit_sticks_out(edit, &low) || tide__edit_sticks_out(edit, &high))
                ? -EINVAL
                : 0;
 }

@@ -107,6 +107,29 @@ tide__check_mapping(const struct tide *tree, const struct tide_mapping *mapping)
     return 0;
 }
 
+static inline bool
+tide__edit_sticks_out(const struct tide__edit *edit, const struct tide_mapping *mapping)
+{
+    return mapping->start < edit->start || mapping->last > edit->last;
+}
+
+/* How many mappings there will be, when the tally is of what it does; and whether that is more than the entry
+ * limit allows: as the functions of write.c have it, what makes no more mappings is never refused. */
+static inline uint64_t
+tide__edit_after(const struct tide__edit *edit, const struct tide *tree)
+{
+    return tree->mappings + edit->tally.pieces - edit->tally.mappings +
+           (edit->kind == TIDE__REPLACE);
+}
+
+static inline bool
+tide__edit_passes_limit(const struct tide__edit *edit, const struct tide *tree)
+{
+    uint64_t after = tide__edit_after(edit, tree);
+
+    return tree->max_mappings != 0 && after > tree->mappings && after > tree->max_mappings;
+}
+
 /* Do it. Returns 0 or -ENOMEM, and then nothing has changed. Counters of the tree are updated,
  * callbacks are made and what was unlinked is retired. */
 int tide__edit_apply(struct tide__edit *edit);

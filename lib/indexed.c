@@ -70,23 +70,6 @@ exchange(struct tide *tree, const struct tide_mapping *old, const struct tide_ma
 
 /* ------------------------------------------------------------------------------------- plans -- */
 
-static bool
-sticks_out(const struct tide__edit *edit, const struct tide_mapping *mapping)
-{
-    return mapping->start < edit->start || mapping->last > edit->last;
-}
-
-/* As the functions of write.c have it: what makes no more mappings is never refused. */
-static bool
-passes_limit(const struct tide__edit *edit)
-{
-    uint64_t before = edit->tree->mappings;
-    uint64_t after = before + edit->tally.pieces - edit->tally.mappings;
-
-    after += edit->kind == TIDE__REPLACE;
-    return edit->tree->max_mappings != 0 && after > before && after > edit->tree->max_mappings;
-}
-
 /* Let what becomes of the mappings of the range take their places; those that stick out stay, unless they
  * are to be cut. */
 static enum plan
@@ -98,7 +81,7 @@ plan_range(struct tide__edit *edit, bool cut)
     bool unchanged;
 
     while (from <= edit->last && tide_first_overlap(tree, from, edit->last, &mapping)) {
-        if (cut || !sticks_out(edit, &mapping)) {
+        if (cut || !tide__edit_sticks_out(edit, &mapping)) {
             unsigned count = tide__edit_pieces(edit, &mapping, pieces, &unchanged);
 
             if (!unchanged && !exchange(tree, &mapping, pieces, count))
@@ -108,7 +91,7 @@ plan_range(struct tide__edit *edit, bool cut)
             break;
         from = mapping.last + 1;
     }
-    return passes_limit(edit) ? PLAN_REFUSED : PLAN_DONE;
+    return tide__edit_passes_limit(edit, edit->tree) ? PLAN_REFUSED : PLAN_DONE;
 }
 
 static enum plan
@@ -123,7 +106,8 @@ plan_mapping(struct tide *tree, const struct tide_mapping *mapping, bool replace
     tide__edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
     if (replace)
         plan = plan_range(&edit, true);
-    else if (passes_limit(&edit) || tide_first_overlap(tree, edit.start, edit.last, &found))
+    else if (tide__edit_passes_limit(&edit, tree) ||
+             tide_first_overlap(tree, edit.start, edit.last, &found))
         plan = PLAN_REFUSED;
     else
         plan = PLAN_DONE;
@@ -144,9 +128,9 @@ policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
         return false;
     if (policy == TIDE_UNMAP_EXACT)
         return low.start == edit->start && low.last == edit->last;
-    return !sticks_out(edit, &low) &&
+    return !tide__edit_sticks_out(edit, &low) &&
            tide_last_overlap(edit->tree, edit->start, edit->last, &high) &&
-           !sticks_out(edit, &high);
+           !tide__edit_sticks_out(edit, &high);
 }
 
 /* Whether a range has all that is mapped, so that an unmap need not look at it. Most are too short, as the

@@ -351,9 +351,8 @@ retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t 
         tide__pool_trim(tree);
 }
 
-/* Hand over what is due; without an RCU it is over at once. */
-static inline void
-go_on(struct tide *tree)
+void
+tide__retire_committed(struct tide *tree)
 {
     if (is_due(&tree->retire))
         flush(tree);
@@ -397,19 +396,13 @@ tide__retire(struct tide *tree, const struct tide__unlinked *unlinked, size_t co
             add_node(retire, &unlinked[i]);
     return_unused(tree);
     if (!in_transaction)
-        go_on(tree);
+        tide__retire_committed(tree);
 }
 
 uint32_t
 tide__retire_mark(const struct tide *tree)
 {
     return tree->retire.open != NULL ? tree->retire.open->count : 0;
-}
-
-void
-tide__retire_committed(struct tide *tree)
-{
-    go_on(tree);
 }
 
 void

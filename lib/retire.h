@@ -53,7 +53,8 @@ void tide__retire_push(struct tide *tree, uintptr_t what, uintptr_t *next);
 /* How much of the open batch is in use. */
 uint32_t tide__retire_mark(const struct tide *tree);
 
-/* Of a transaction that has been committed and given its state to tree: what it unlinked may go. */
+/* Outside transactions, and after one has given its state to tree: hand over what is due. Without an RCU it is
+ * over at once. */
 void tide__retire_committed(struct tide *tree);
 
 /* Of one that is aborted: forget what it noted down since, and free those nodes of it that it had made. The
