@@ -90,6 +90,19 @@ tide__u32_load_relaxed(const tide__atomic_u32 *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+/* Both return the word as it was. */
+static inline uint32_t
+tide__u32_or_release(tide__atomic_u32 *word, uint32_t bits)
+{
+    return atomic_fetch_or_explicit(word, bits, memory_order_release);
+}
+
+static inline uint32_t
+tide__u32_and_acquire(tide__atomic_u32 *word, uint32_t bits)
+{
+    return atomic_fetch_and_explicit(word, bits, memory_order_acquire);
+}
+
 static inline uint16_t
 tide__u16_load_relaxed(const tide__atomic_u16 *word)
 {
