@@ -178,6 +178,13 @@ tide_container_draft(const struct tide_container *container)
     return container->batch != NULL ? tide_txn_tree(container->batch) : container->tree;
 }
 
+void
+tide_container_barrier(struct tide_container *container)
+{
+    if (!container->busy)
+        tide_barrier(container->tree);
+}
+
 enum tide_container_kind
 tide_container_kind_of(const struct tide_container *container)
 {
@@ -272,16 +279,25 @@ foresee(const struct tide_container *container, const struct change *change)
     return tide_dry_map(draft, change->comes, NULL);
 }
 
-/* Before listeners are asked, everything else that may refuse is: the tree by a dry run, and memory is got. (Of
- * trees with indexes or snapshots nobody knows what they need; there listeners may have to undo.) */
+/* Get what a change needs beside the tree: a list of it, for listeners, and bitmaps. Before listeners are asked,
+ * everything else that may refuse is: the tree by a dry run, and memory is got. (Of trees with indexes or
+ * snapshots nobody knows what they need; there listeners may have to undo.) */
 static int
-list_change(struct tide_container *container, const struct change *change)
+get_ready(struct tide_container *container, const struct change *change)
 {
-    int error = foresee(container, change);
+    bool listed = tide__listeners_want_log(container);
+    bool covered = change->comes != NULL && container->dirty.page != 0;
+    int error = 0;
 
-    if (error == 0)
+    if (listed || covered)
+        error = foresee(container, change);
+    if (error == 0 && listed)
         error = tide_reserve(container->tree, 1);
-    return error == 0 ? list(container, change) : error;
+    if (error == 0 && listed)
+        error = list(container, change);
+    if (error == 0 && covered)
+        error = tide__dirty_cover(container, change->start, change->last);
+    return error;
 }
 
 static int
@@ -289,12 +305,8 @@ make_change(struct tide_container *container, const struct change *change,
             struct tide_unmap_result *result)
 {
     size_t first = container->log.count;
-    int error = 0;
+    int error = get_ready(container, change);
 
-    if (tide__listeners_want_log(container))
-        error = list_change(container, change);
-    if (error == 0 && change->comes != NULL)
-        error = tide__dirty_cover(container, change->start, change->last);
     container->busy = true;
     if (error == 0)
         error = tide__listeners_prepare(container, first);

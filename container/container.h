@@ -96,7 +96,7 @@ void tide__ranges_free(struct tide_container *container);
 
 /* -------------------------------------------------------------------------------- dirty.c -- */
 
-/* Give what of start .. last has no bitmap one. Where tracking is off: nothing. Returns 0 or -ENOMEM; some
+/* Give what of start .. last has no bitmap one; only while tracking is on. Returns 0 or -ENOMEM; some
  * windows may have been added, which tide__dirty_trim takes away. */
 int tide__dirty_cover(struct tide_container *container, uint64_t start, uint64_t last);
 

@@ -92,8 +92,6 @@ tide__dirty_cover(struct tide_container *container, uint64_t start, uint64_t las
     struct tide_hole hole;
     int error = 0;
 
-    if (container->dirty.page == 0)
-        return 0;
     tide_holes_begin(&holes, container->dirty.windows, start, last);
     while (error == 0 && tide_holes_next(&holes, &hole))
         error = add_window(container, hole.start, hole.last);

@@ -85,6 +85,10 @@ const struct tide *tide_container_tree(const struct tide_container *container);
  * ends. Context: Writer. */
 const struct tide *tide_container_draft(const struct tide_container *container);
 
+/* tide_barrier of the tree: every piece that is gone by now has been told to released when it returns; in a batch
+ * it waits for nothing. From a hook: nothing is done. Context: Writer. */
+void tide_container_barrier(struct tide_container *container);
+
 enum tide_container_kind tide_container_kind_of(const struct tide_container *container);
 uint64_t tide_container_page_sizes(const struct tide_container *container);
 
@@ -239,7 +243,7 @@ TIDE_NODISCARD int tide_container_attach(struct tide_container *container,
  * begin:  takes a snapshot. Returns 0 and sets *attachment; -EBUSY from a hook or in a batch; -EINVAL as above;
  *         -ENOMEM. Context: Writer.
  * replay: tells of all that the snapshot has. Returns 0; or what prepare refused, with all undone, and it may be
- *         called again. Context: any thread.
+ *         called again. Context: any thread; its hooks run beside the writer and have to leave the container alone.
  * finish: tells what changed since the snapshot, and attaches. Returns 0, and attachment is no more; -EINVAL
  *         where there was no successful replay; -EBUSY; or what prepare refused: then nothing that finish prepared
  *         stays prepared, and it may be called again. Context: Writer. Waits as tide_barrier.
