@@ -478,6 +478,8 @@ tide_container_copy(struct tide_container *to, uint64_t to_start, struct tide_co
     const struct tide *source = tide_container_draft(from);
     int error;
 
+    if (to->busy || to->batch != NULL)
+        return -EBUSY;
     if (start > last || (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
     if (to_start > UINT64_MAX - (last - start))

@@ -562,7 +562,9 @@ do_copy(void)
     int expected = 0, error;
 
     from.flags = TIDE_READ | TIDE_WRITE;
-    if (from.start > from.last)
+    if (batch)
+        expected = -EBUSY;
+    else if (from.start > from.last)
         expected = -EINVAL;
     else if (to.start + (from.last - from.start) < to.start)
         expected = -EOVERFLOW;
@@ -572,8 +574,6 @@ do_copy(void)
         if (a + world->unit < a)
             break;
     }
-    if (expected == 0 && batch)
-        expected = -EBUSY;
     for (size_t i = 0; expected == 0 && i < now.count; i++) {
         struct tide_mapping part = now.at[i];
         struct list others = draft;

@@ -8,7 +8,8 @@
  *
  * Readers ask the tree (tide_container_tree) whatever tidemark.h answers, lock-free. The contexts Writer and
  * Reader are those of tidemark.h; every function here that says Writer excludes every other one on the same
- * container, and returns -EBUSY, having done nothing, when called from a hook of a listener. The
+ * container, and those that change something return -EBUSY, having done nothing, when called from a hook of a
+ * listener. The
  * library is tidemark_container; it needs libc alone. C11 and C++17.
  *
  *     struct tide_container_options options = tide_container_options_default(TIDE_CONTAINER_TYPE1V2);
@@ -145,12 +146,12 @@ TIDE_NODISCARD int tide_container_unmap_all(struct tide_container *container,
  * from may be to, where the ranges do not overlap.
  * Returns
  *   0
+ *   -EBUSY      called from a hook, or in a batch of to
  *   -EINVAL     start > last, flags
  *   -EOVERFLOW  the copy would go beyond the end of the space
  *   -ENOENT     a part of start .. last is not mapped
  *   as tide_container_map of the first mapping that cannot be made
- * Context: Writer of to, and of from as long as it takes. In a batch of to it is a part of that, and an error
- * undoes it alone. */
+ * Context: Writer of both. Of from, it is the open batch that is copied, where there is one. */
 TIDE_NODISCARD int tide_container_copy(struct tide_container *to, uint64_t to_start,
                                        struct tide_container *from, uint64_t start, uint64_t last,
                                        uint32_t flags);
