@@ -106,6 +106,8 @@ drop_piece(const struct tide_mapping *piece, void *arg)
     struct tide__dirty *dirty = arg;
 
     bitmap->left -= piece->last - piece->start + 1;
+    if (tide__planted(32))
+        tide__u32_store_relaxed(&bitmap->bits[0], 0);
     if (bitmap->left != 0)
         return;
     bitmap->next = dirty->spent;
@@ -236,12 +238,15 @@ static uint32_t
 take(const struct bits *bits, uint64_t i, bool clear)
 {
     tide__atomic_u32 *word = &bits->bitmap->bits[i];
-    uint32_t mask = mask_of(bits, i);
+    uint32_t mask = mask_of(bits, i), marked = tide__u32_load_acquire(word);
 
-    if (!clear)
-        return tide__u32_load_acquire(word) & mask;
-    if ((tide__u32_load_relaxed(word) & mask) == 0)
-        return 0;
+    if (!clear || (marked & mask) == 0)
+        return marked & mask;
+    if (tide__planted(30)) {
+        tide__yield();
+        tide__u32_store_relaxed(word, marked & ~mask);
+        return marked & mask;
+    }
     return tide__u32_and_acquire(word, ~mask) & mask;
 }
 

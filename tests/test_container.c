@@ -75,7 +75,7 @@ Test(container, default_options_are_those_of_the_interface)
         cr_assert_eq(options.page_sizes, PAGE);
         cr_assert_eq(options.tree.max_mappings, kind <= TIDE_CONTAINER_TYPE1V2 ? 65535 : 0);
         open_with(options);
-        cr_assert_eq(tide_container_kind_of(container), kind);
+        cr_assert_eq((int)tide_container_kind_of(container), kind);
         cr_assert_eq(tide_container_page_sizes(container), PAGE);
         cr_assert_eq(tide_container_available(container),
                      kind <= TIDE_CONTAINER_TYPE1V2 ? 65535 : UINT64_MAX);
