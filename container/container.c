@@ -300,9 +300,10 @@ get_ready(struct tide_container *container, const struct change *change)
     return error;
 }
 
+/* All but the windows. */
 static int
-make_change(struct tide_container *container, const struct change *change,
-            struct tide_unmap_result *result)
+carry_out(struct tide_container *container, const struct change *change,
+          struct tide_unmap_result *result)
 {
     size_t first = container->log.count;
     int error = get_ready(container, change);
@@ -320,6 +321,15 @@ make_change(struct tide_container *container, const struct change *change,
     else if (container->batch == NULL)
         tide__listeners_applied(container);
     container->busy = false;
+    return error;
+}
+
+static int
+make_change(struct tide_container *container, const struct change *change,
+            struct tide_unmap_result *result)
+{
+    int error = carry_out(container, change, result);
+
     settle_windows(container, change->start, change->last);
     return error;
 }
@@ -436,6 +446,32 @@ tide_container_unmap(struct tide_container *container, uint64_t start, uint64_t 
     if (error != 0)
         return error > 0 ? 0 : error;
     return unmap_error(container, make_change(container, &change, result));
+}
+
+int
+tide_container_unmap_dirty(struct tide_container *container, uint64_t start, uint64_t last,
+                           uint64_t *bitmap, size_t words, struct tide_unmap_result *result)
+{
+    struct change change;
+    int error;
+
+    if (result != NULL)
+        memset(result, 0, sizeof(*result));
+    if (container->batch != NULL)
+        return -EBUSY;
+    error = tide__dirty_may_read(container, start, last, words);
+    if (error == 0)
+        error = check_unmap(container, start, last, &change);
+    if (error != 0)
+        return error > 0 ? 0 : error;
+    error = unmap_error(container, carry_out(container, &change, result));
+    /* Who translated before may still write, and mark; the windows stay until nobody does. */
+    if (error == 0) {
+        tide__container_synchronize(container);
+        error = tide_container_dirty_read(container, start, last, true, bitmap, words);
+    }
+    settle_windows(container, change.start, change.last);
+    return error;
 }
 
 int

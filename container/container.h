@@ -100,6 +100,10 @@ void tide__ranges_free(struct tide_container *container);
  * windows may have been added, which tide__dirty_trim takes away. */
 int tide__dirty_cover(struct tide_container *container, uint64_t start, uint64_t last);
 
+/* Whether tide_container_dirty_read would read: 0, or its error. */
+int tide__dirty_may_read(const struct tide_container *container, uint64_t start, uint64_t last,
+                         size_t words);
+
 /* Drop the windows of what is not mapped in start .. last. */
 void tide__dirty_trim(struct tide_container *container, uint64_t start, uint64_t last);
 

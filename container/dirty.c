@@ -270,23 +270,33 @@ read_window(const struct bits *bits, bool clear, uint64_t *bitmap, uint64_t orig
 }
 
 int
+tide__dirty_may_read(const struct tide_container *container, uint64_t start, uint64_t last,
+                     size_t words)
+{
+    uint64_t page = container->dirty.page;
+    unsigned shift;
+
+    if (start > last || page == 0 || (start & (page - 1)) != 0)
+        return -EINVAL;
+    shift = shift_of(page);
+    return ((last >> shift) - (start >> shift)) / 64 < words ? 0 : -EMSGSIZE;
+}
+
+int
 tide_container_dirty_read(struct tide_container *container, uint64_t start, uint64_t last,
                           bool clear, uint64_t *bitmap, size_t words)
 {
+    int error = tide__dirty_may_read(container, start, last, words);
     struct tide_iterator walk;
     struct tide_mapping window;
-    unsigned shift;
 
-    if (start > last || container->dirty.page == 0 || (start & (container->dirty.page - 1)) != 0)
-        return -EINVAL;
-    shift = shift_of(container->dirty.page);
-    if (((last >> shift) - (start >> shift)) / 64 >= words)
-        return -EMSGSIZE;
+    if (error != 0)
+        return error;
     tide_iterate_up(&walk, container->dirty.windows, start, last);
     while (tide_iterate_next(&walk, &window)) {
         struct bits bits = bits_of(&window, start, last);
 
-        read_window(&bits, clear, bitmap, start >> shift);
+        read_window(&bits, clear, bitmap, start >> bits.bitmap->shift);
     }
     return 0;
 }

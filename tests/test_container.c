@@ -816,6 +816,45 @@ Test(container, dirty_bitmaps_are_bounded)
     close_it();
 }
 
+static void
+mark_late(void *context)
+{
+    bool *late = context;
+
+    if (*late)
+        tide_container_dirty_mark(container, 3, 3);
+    *late = false;
+}
+
+Test(container, unmap_dirty_has_what_readers_mark_until_they_are_gone)
+{
+    static bool late;
+    /* A grace period in which a reader, who came before, marks. */
+    const struct tide_rcu rcu = { NULL, mark_late, NULL, &late };
+    struct tide_container_options options = tide_container_options_default(TIDE_CONTAINER_TYPE1V2);
+    struct tide_unmap_result result;
+
+    options.page_sizes = 1;
+    options.tree.rcu = &rcu;
+    late = false;
+    open_with(options);
+    EXPECT_OK(map(0, 9));
+    memset(bits, 0, sizeof(bits));
+    EXPECT_ERROR(EINVAL, tide_container_unmap_dirty(container, 0, 9, bits, 1, NULL));
+    EXPECT_OK(tide_container_dirty_start(container, 1));
+    tide_container_dirty_mark(container, 7, 7);
+    EXPECT_ERROR(EMSGSIZE, tide_container_unmap_dirty(container, 0, 9, bits, 0, NULL));
+    EXPECT_ERROR(EINVAL, tide_container_unmap_dirty(container, 0, 8, bits, 1, NULL));
+    EXPECT_OK(tide_container_begin(container));
+    EXPECT_ERROR(EBUSY, tide_container_unmap_dirty(container, 0, 9, bits, 1, NULL));
+    tide_container_commit(container);
+    cr_assert(bits[0] == 0 && mapped(9));
+    late = true;
+    EXPECT_OK(tide_container_unmap_dirty(container, 0, 9, bits, 1, &result));
+    cr_assert(bits[0] == 0x88 && result.bytes.low == 10 && !late && !mapped(0));
+    close_it();
+}
+
 Test(container, unmapping_while_dirty_tracking_gives_memory_back)
 {
     struct fake_rcu rcu;

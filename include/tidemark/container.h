@@ -309,8 +309,8 @@ int tide_container_valid_ranges(const struct tide_container *container, struct t
 /* ----------------------------------------------------------------------------- dirty pages -- */
 
 /* From now on remember which pages are written to. Each mapping that there is, and each that will be, has a
- * bitmap; pieces of a cut keep theirs, what is mapped over it inherits it, what is unmapped drops it (read it
- * before).
+ * bitmap; pieces of a cut keep theirs, what is mapped over it inherits it, what is unmapped drops it
+ * (tide_container_unmap_dirty reads it first).
  * page: a power of two: what one bit stands for.
  * Returns 0; -EBUSY from a hook or in a batch; -EINVAL, page is no power of two; -EALREADY, it is on; -ENOMEM,
  * no memory, or a mapping has more than TIDE_DIRTY_PAGES_MOST pages (bitmaps of 256 MiB, as type1 has it): nothing has changed.
@@ -342,6 +342,14 @@ void tide_container_dirty_mark(const struct tide_container *container, uint64_t 
 TIDE_NODISCARD int tide_container_dirty_read(struct tide_container *container, uint64_t start,
                                              uint64_t last, bool clear, uint64_t *bitmap,
                                              size_t words);
+
+/* Unmap start .. last as tide_container_unmap does, and add to a bitmap, as tide_container_dirty_read does, what was
+ * marked in it until no reader was there any more who could have found it mapped: nothing that was written is lost.
+ * Returns 0; -EBUSY from a hook or in a batch; as tide_container_dirty_read; or as tide_container_unmap.
+ * An error has changed nothing, and read nothing. Context: Writer. Waits for a grace period. */
+TIDE_NODISCARD int tide_container_unmap_dirty(struct tide_container *container, uint64_t start,
+                                              uint64_t last, uint64_t *bitmap, size_t words,
+                                              struct tide_unmap_result *result);
 
 #ifdef __cplusplus
 }
