@@ -247,11 +247,13 @@ history_build(struct history *history, const struct trace *trace, bool batches)
     *history = (struct history){ 0 };
     for (size_t i = 0; i < trace->op_count; i++)
         writes += op_is_write(&trace->ops[i]);
+    /* Even where nothing is ever removed, there is an array to point into. */
+    history->deaths = vector_room(NULL, &history->death_capacity, 0, sizeof(*history->deaths));
     history->deaths_end = calloc(writes, sizeof(*history->deaths_end));
     history->write_op = calloc(writes, sizeof(*history->write_op));
     history->effect = calloc(writes, sizeof(*history->effect));
-    if (history->deaths_end == NULL || history->write_op == NULL || history->effect == NULL ||
-        !model_init(&recorder.model, trace->space_count)) {
+    if (history->deaths == NULL || history->deaths_end == NULL || history->write_op == NULL ||
+        history->effect == NULL || !model_init(&recorder.model, trace->space_count)) {
         history_free(history);
         return false;
     }

@@ -83,6 +83,9 @@ expect 0 "range finds" "$work/find.trace"
 falsify "a wrong hit" "$work/find.trace" 's/^f 7 0 fff -> miss/f 7 0 fff -> hit/' 'expected a hit'
 falsify "a wrong miss" "$work/find.trace" 's/1000 -> hit/1000 -> miss/' 'expected a miss'
 
+printf 'u 0 0 fff *0\nx 0\n' >"$work/idle.trace"
+expect 0 "a trace that maps nothing" "$work/idle.trace"
+
 size=$(wc -c <"$packed")
 head -c $((size * 2 / 3)) "$packed" >"$work/short.trace.zst"
 expect 2 "a truncated compressed file" "$work/short.trace.zst" 'cut short'

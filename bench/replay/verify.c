@@ -148,8 +148,9 @@ is_as_recorded(struct findings *findings, const struct op *op, const struct remo
     if (op->kind == OP_UNMAP_ANY || op->kind == OP_DESTROY)
         return true;
     if (op->kind == OP_UNMAP_SET) {
-        bounds = findings->trace->removed + op->removed;
         count = op->value;
+        if (count != 0) /* else there may be no array to point into */
+            bounds = findings->trace->removed + op->removed;
     }
     if (removal->count != count) {
         findings_add(findings, op,
