@@ -59,7 +59,7 @@ compare_file(struct contest *contest, const char *path, const struct timing *tim
     struct trace trace;
 
     contest->path = path;
-    if (!trace_read(&trace, path))
+    if (!trace_read(&trace, path, NULL))
         return false;
     set_name(contest, &trace);
     contest->done = peers_compare(&contest->comparison, &trace, timing, repeats);
@@ -302,10 +302,10 @@ put_json(FILE *file, const struct contest *contests, size_t count)
 static bool
 write_json(const char *path, const struct contest *contests, size_t count)
 {
-    FILE *file = json_open(path);
+    FILE *file = output_open(path);
     bool good = file != NULL && put_json(file, contests, count);
 
-    return json_close(file, path, good);
+    return output_close(file, path, good);
 }
 
 /* --------------------------------------------------------------------------------------------- */

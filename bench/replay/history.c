@@ -44,32 +44,33 @@ flags_of(const struct op *op)
     return op->access == 0 ? TIDE_EXEC : op->access;
 }
 
+static void
+record_birth(struct recorder *recorder, uint32_t space, const struct tide_mapping *mapping)
+{
+    struct history *history = recorder->history;
+    struct life *lives =
+        vector_room(history->lives, &history->life_capacity, history->life_count, sizeof(*lives));
+
+    if (lives != NULL)
+        history->lives = lives;
+    if (lives == NULL || history->life_count == UINT32_MAX ||
+        !model_add(&recorder->model, space, mapping->start, mapping->last,
+                   (uint32_t)history->life_count)) {
+        recorder->out_of_memory = true;
+        return;
+    }
+    lives[history->life_count++] =
+        (struct life){ *mapping, space, recorder->effect, HISTORY_NEVER, recorder->write };
+    recorder->live++;
+}
+
 /* A map over something fails, in the model as in the table, and changes nothing. */
 static void
 record_map(struct recorder *recorder, const struct op *op)
 {
-    struct history *history = recorder->history;
-    struct life *lives;
-
-    if (model_overlaps(&recorder->model, op->space, op->start, op->last))
-        return;
-    lives =
-        vector_room(history->lives, &history->life_capacity, history->life_count, sizeof(*lives));
-    if (lives != NULL)
-        history->lives = lives;
-    if (lives == NULL || !model_add(&recorder->model, op->space, op->start, op->last,
-                                    (uint32_t)history->life_count)) {
-        recorder->out_of_memory = true;
-        return;
-    }
-    lives[history->life_count++] = (struct life){
-        { op->start, op->last, op->value, flags_of(op) },
-        op->space,
-        recorder->effect,
-        HISTORY_NEVER,
-        recorder->write,
-    };
-    recorder->live++;
+    if (!model_overlaps(&recorder->model, op->space, op->start, op->last))
+        record_birth(recorder, op->space,
+                     &(struct tide_mapping){ op->start, op->last, op->value, flags_of(op) });
 }
 
 /* Unmap as virtio-iommu has it: whole mappings, or nothing at all where one sticks out. */
@@ -121,6 +122,15 @@ count_live(struct recorder *recorder)
         return;
     history->most_live = recorder->live;
     history->most_live_at = recorder->write;
+}
+
+/* It is there in state 0, before write 1. */
+static void
+record_beginning(struct recorder *recorder, const struct beginning *beginning)
+{
+    for (size_t i = 0; i < beginning->count && !recorder->out_of_memory; i++)
+        record_birth(recorder, 0, &beginning->mappings[i]);
+    count_live(recorder);
 }
 
 static void
@@ -238,7 +248,8 @@ build_index(struct history *history, size_t spaces)
 }
 
 bool
-history_build(struct history *history, const struct trace *trace, bool batches)
+history_build(struct history *history, const struct trace *trace, const struct beginning *beginning,
+              bool batches)
 {
     struct recorder recorder = { .history = history };
     size_t writes = 1;
@@ -257,6 +268,8 @@ history_build(struct history *history, const struct trace *trace, bool batches)
         history_free(history);
         return false;
     }
+    if (beginning != NULL)
+        record_beginning(&recorder, beginning);
     record(&recorder, trace, batches);
     model_free(&recorder.model);
     good = !recorder.out_of_memory && build_index(history, trace->space_count);

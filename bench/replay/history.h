@@ -56,8 +56,16 @@ enum { BATCH_MOST = 256 };
  * begins there. */
 uint32_t history_batch(const struct trace *trace, size_t at);
 
-/* Work a trace through. batches: find them; else each write is by itself. False: no memory. */
-bool history_build(struct history *history, const struct trace *trace, bool batches);
+/* What is mapped in the first space before the first write: none overlap. */
+struct beginning {
+    const struct tide_mapping *mappings;
+    size_t count;
+};
+
+/* Work a trace through. beginning: NULL for nothing. batches: find them; else each write is by
+ * itself. False: no memory. */
+bool history_build(struct history *history, const struct trace *trace,
+                   const struct beginning *beginning, bool batches);
 void history_free(struct history *history);
 
 /* The first state between from and to, inclusive, in which the space holds exactly this mapping; or

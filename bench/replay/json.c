@@ -5,25 +5,7 @@
 
 #include "report.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
-
-FILE *
-json_open(const char *path)
-{
-    return strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-}
-
-bool
-json_close(FILE *file, const char *path, bool good)
-{
-    if (file != NULL && file != stdout)
-        good = fclose(file) == 0 && good;
-    if (!good)
-        fprintf(stderr, "tidemark-replay: %s: %s\n", path, strerror(errno));
-    return good;
-}
 
 /* Bytes that are not printable ASCII are escaped one by one, as if the text were Latin-1. */
 void
@@ -108,6 +90,7 @@ put_run(FILE *file, const struct timing *timing, const struct run *run)
     const struct peak *peak = &run->peak;
 
     put_findings(file, &run->findings);
+    fprintf(file, "      \"loaded_mappings\": %zu,\n", run->loaded);
     put_times(file, "map_ns", timing, &run->map);
     put_times(file, "unmap_ns", timing, &run->unmap);
     put_times(file, "transaction_ns", timing, &run->batch);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,9 @@ enum { SNAPSHOTS = 2000, SNAPSHOTS_MAX = 1000000000 };
 
 struct settings {
     struct run_options run;
+    struct selection selection;
     unsigned repeats;
-    const char *json;
+    const char *json, *load;
     bool peers;
 };
 
@@ -30,6 +32,7 @@ usage(FILE *file)
     fprintf(
         file,
         "Usage: tidemark-replay [options] TRACE...\n"
+        "       tidemark-replay --load FILE\n"
         "Replay recorded IOVA traces against Tidemark and check every answer.\n"
         "\n"
         "  -r, --readers N    threads that read, and check, while the trace is replayed\n"
@@ -44,14 +47,23 @@ usage(FILE *file)
         "  -p, --peers        instead: what the operations of each trace cost the library and the\n"
         "                     data structures that one would otherwise take; answers are checked\n"
         "      --repeats N    with --peers: timed passes of each (default: 7; 0: only check)\n"
+        "      --domain N     only the records of domain N\n"
+        "      --after LINE   only those that begin behind this line of the trace\n"
+        "      --until LINE   only those that begin in a line up to this one\n"
+        "      --load FILE    begin with a saved tree; without a trace, check and dump it\n"
+        "      --save FILE    save the tree as it is after the last record, in the binary form\n"
+        "      --dump FILE    the same as text\n"
+        "                     These three take one trace of one domain. FILE may be \"-\"; where\n"
+        "                     that is output, the report goes to standard error.\n"
         "  -j, --json FILE    write all figures to FILE as JSON as well (\"-\": instead of text)\n"
         "      --no-progress  no progress bar\n"
         "  -h, --help         show this text\n"
         "      --version      show the version\n"
         "\n"
         "A TRACE is text, plain or compressed with zstd; \"-\" is standard input.\n"
-        "Exit status: 0 every answer matched, 1 mismatches, 2 bad usage, unreadable input or\n"
-        "no memory. Colours appear on terminals only, and not when NO_COLOR is set.\n");
+        "Exit status: 0 every answer matched, 1 mismatches, 2 bad usage, unreadable input,\n"
+        "unwritable output or no memory. Colours appear on terminals only, and not when\n"
+        "NO_COLOR is set.\n");
 }
 
 static unsigned
@@ -65,18 +77,69 @@ spare_processors(void)
 }
 
 static bool
-parse_number(const char *text, const char *name, unsigned most, unsigned *number)
+parse_long_number(const char *text, const char *name, uint64_t most, uint64_t *number)
 {
     char *end;
-    unsigned long value;
 
     errno = 0;
-    value = strtoul(text, &end, 10);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value > most) {
-        fprintf(stderr, "tidemark-replay: --%s takes a number from 0 to %u\n", name, most);
+    *number = strtoull(text, &end, 10);
+    if (errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *number <= most)
+        return true;
+    fprintf(stderr, "tidemark-replay: --%s takes a number from 0 to %" PRIu64 "\n", name, most);
+    return false;
+}
+
+static bool
+parse_number(const char *text, const char *name, unsigned most, unsigned *number)
+{
+    uint64_t value;
+
+    if (!parse_long_number(text, name, most, &value))
+        return false;
+    *number = (unsigned)value;
+    return true;
+}
+
+static bool
+complain(const char *what)
+{
+    fprintf(stderr, "tidemark-replay: %s\n", what);
+    return false;
+}
+
+static bool
+is_stdout(const char *path)
+{
+    return path != NULL && strcmp(path, "-") == 0;
+}
+
+/* What options say together. A saved tree without a trace is dumped, if nothing else is asked. */
+static bool
+check_settings(struct settings *settings, int traces)
+{
+    struct run_options *run = &settings->run;
+    struct selection *selection = &settings->selection;
+    bool one_tree = settings->load != NULL || run->save != NULL || run->dump != NULL;
+
+    if (traces == 0 && settings->load == NULL) {
+        complain("no trace given");
+        usage(stderr);
         return false;
     }
-    *number = (unsigned)value;
+    if (settings->peers && (one_tree || selection->domains != DOMAINS_ALL ||
+                            selection->after != 0 || selection->until != UINT32_MAX))
+        return complain("--peers takes whole traces, and neither loads nor saves");
+    if (one_tree && traces > 1)
+        return complain("--load, --save and --dump take one trace");
+    if (traces == 0) {
+        run->readers = 0;
+        if (run->save == NULL && run->dump == NULL && settings->json == NULL)
+            run->dump = "-";
+    }
+    if (is_stdout(run->save) + is_stdout(run->dump) + is_stdout(settings->json) > 1)
+        return complain("only one thing can go to standard output");
+    if (one_tree && selection->domains == DOMAINS_ALL)
+        selection->domains = DOMAINS_ONE;
     return true;
 }
 
@@ -89,7 +152,10 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
         { "peers", no_argument, NULL, 'p' },         { "repeats", required_argument, NULL, 'n' },
         { "batch", no_argument, NULL, 'b' },         { "snapshots", optional_argument, NULL, 's' },
         { "no-progress", no_argument, NULL, 'q' },   { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 },
+        { "version", no_argument, NULL, 'v' },       { "domain", required_argument, NULL, 'D' },
+        { "after", required_argument, NULL, 'A' },   { "until", required_argument, NULL, 'U' },
+        { "load", required_argument, NULL, 'L' },    { "save", required_argument, NULL, 'S' },
+        { "dump", required_argument, NULL, 'T' },    { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -119,6 +185,28 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
         case 'p':
             settings->peers = true;
             break;
+        case 'D':
+            settings->selection.domains = DOMAINS_NAMED;
+            if (!parse_long_number(optarg, "domain", UINT64_MAX, &settings->selection.domain))
+                return false;
+            break;
+        case 'A':
+            if (!parse_number(optarg, "after", UINT32_MAX, &settings->selection.after))
+                return false;
+            break;
+        case 'U':
+            if (!parse_number(optarg, "until", UINT32_MAX, &settings->selection.until))
+                return false;
+            break;
+        case 'L':
+            settings->load = optarg;
+            break;
+        case 'S':
+            settings->run.save = optarg;
+            break;
+        case 'T':
+            settings->run.dump = optarg;
+            break;
         case 'q':
             settings->run.progress = false;
             break;
@@ -136,31 +224,40 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
             return false;
         }
     }
-    if (optind == argc) {
-        fprintf(stderr, "tidemark-replay: no trace given\n");
-        usage(stderr);
-        return false;
-    }
-    return true;
+    return check_settings(settings, argc - optind);
 }
 
-/* Parse, work through and replay one trace. False: no memory. */
+/* The trace at path; where that is NULL none, only the saved tree. */
+static bool
+read_input(struct trace *trace, const char *path, const struct settings *settings)
+{
+    if (path != NULL)
+        return trace_read(trace, path, &settings->selection);
+    return trace_of_nothing(trace, settings->load, settings->selection.domain) ||
+           complain("out of memory");
+}
+
+/* Parse, work through and replay one trace, or a saved tree alone. */
 static enum exit_code
 replay_file(struct outcome *outcome, const char *path, const struct settings *settings,
             const struct timing *timing)
 {
+    const struct saved *loaded = settings->run.loaded;
+    struct beginning beginning = { 0 };
     struct history history;
     struct trace trace;
     enum exit_code code = EXIT_UNREADABLE;
 
-    outcome->path = path;
-    if (!trace_read(&trace, path))
+    outcome->path = path != NULL ? path : settings->load;
+    if (!read_input(&trace, path, settings))
         return EXIT_UNREADABLE;
+    if (loaded != NULL)
+        beginning = (struct beginning){ loaded->mappings, loaded->count };
     outcome->counts = trace.counts;
     memcpy(outcome->name, trace.name, sizeof(outcome->name));
     memcpy(outcome->workload, trace.workload, sizeof(outcome->workload));
-    if (!history_build(&history, &trace, settings->run.batch)) {
-        fprintf(stderr, "tidemark-replay: %s: out of memory\n", path);
+    if (!history_build(&history, &trace, &beginning, settings->run.batch)) {
+        fprintf(stderr, "tidemark-replay: %s: out of memory\n", outcome->path);
     } else {
         if (replay_run(&outcome->run, &trace, &history, timing, &settings->run)) {
             outcome->state = OUTCOME_DONE;
@@ -177,9 +274,9 @@ static bool
 write_json(const char *path, const struct timing *timing, const struct outcome *outcomes,
            size_t count)
 {
-    FILE *file = json_open(path);
+    FILE *file = output_open(path);
 
-    return json_close(file, path, file != NULL && report_json(file, timing, outcomes, count));
+    return output_close(file, path, file != NULL && report_json(file, timing, outcomes, count));
 }
 
 static enum exit_code
@@ -187,7 +284,7 @@ replay_files(const struct report *report, char **paths, size_t count,
              const struct settings *settings)
 {
     struct outcome *outcomes = calloc(count, sizeof(*outcomes));
-    bool text = settings->json == NULL || strcmp(settings->json, "-") != 0;
+    bool text = !is_stdout(settings->json);
     enum exit_code code = EXIT_MATCHED, one;
 
     if (outcomes == NULL) {
@@ -220,7 +317,9 @@ work(const struct settings *settings, char **paths, size_t count)
     struct timing timing;
     struct report report = { .out = stdout, .timing = &timing };
 
-    report.colours = isatty(STDOUT_FILENO) && (no_color == NULL || *no_color == '\0') &&
+    if (is_stdout(settings->run.save) || is_stdout(settings->run.dump))
+        report.out = stderr;
+    report.colours = isatty(fileno(report.out)) && (no_color == NULL || *no_color == '\0') &&
                      (term == NULL || strcmp(term, "dumb") != 0);
     timing_calibrate(&timing);
     if (!settings->peers)
@@ -238,12 +337,24 @@ main(int argc, char **argv)
 {
     struct settings settings = { .run = { .readers = spare_processors(),
                                           .progress = isatty(STDERR_FILENO) != 0 },
+                                 .selection = { .until = UINT32_MAX },
                                  .repeats = REPEATS };
+    struct saved saved = { 0 };
+    size_t count;
     enum exit_code code;
 
     if (!parse_arguments(argc, argv, &settings, &code))
         return (int)code;
-    code = work(&settings, argv + optind, (size_t)(argc - optind));
+    /* Where a saved tree is refused, nothing else happens. */
+    if (settings.load != NULL) {
+        if (!saved_read(&saved, settings.load))
+            return EXIT_UNREADABLE;
+        settings.run.loaded = &saved;
+    }
+    /* It may stand alone: the trace is then the NULL behind the last argument. */
+    count = optind == argc ? 1 : (size_t)(argc - optind);
+    code = work(&settings, argv + optind, count);
+    saved_free(&saved);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "tidemark-replay: standard output: %s\n", strerror(errno));
         return EXIT_UNREADABLE;

@@ -46,10 +46,12 @@ tree_at(const struct replay *replay, uint32_t space)
     return atomic_load_explicit(&replay->stage.trees[space], memory_order_relaxed);
 }
 
-/* The tree of a space, made when the space is first named. */
+/* The tree of a space, made when the space is first named; with the aperture of the one that was
+ * saved, so that it refuses what that one would, and is saved as that one. */
 static struct tide *
 tree_of(struct replay *replay, uint32_t space)
 {
+    const struct saved *loaded = replay->options->loaded;
     struct tide_options options = tide_options_default();
     struct tide *tree = tree_at(replay, space);
     int error;
@@ -57,6 +59,11 @@ tree_of(struct replay *replay, uint32_t space)
     if (tree != NULL)
         return tree;
     options.rcu = &tide_urcu;
+    if (loaded != NULL) {
+        options.first = loaded->first;
+        options.last = loaded->last;
+        options.granule = loaded->granule;
+    }
     error = tide_create(&options, &tree);
     if (error != 0) {
         fprintf(stderr, "tidemark-replay: tide_create: %s\n", error_name(error));
@@ -445,6 +452,46 @@ replay_all(struct replay *replay)
     return good;
 }
 
+/* Before anybody reads, the first space becomes what was saved. */
+static bool
+begin_loaded(struct replay *replay)
+{
+    const struct saved *loaded = replay->options->loaded;
+    struct run *run = replay->run;
+    struct tide *tree;
+    int error;
+
+    if (loaded == NULL)
+        return true;
+    tree = tree_of(replay, 0);
+    if (tree == NULL)
+        return false;
+    error = saved_load(loaded, tree);
+    if (error != 0) {
+        fprintf(stderr, "tidemark-replay: tide_load: %s\n", error_name(error));
+        return false;
+    }
+    run->loaded = replay->next_life = loaded->count;
+    verify_content(&run->findings, replay->history, tree, 0, 0);
+    if (replay->history->most_live_at == 0)
+        take_peak(replay);
+    return true;
+}
+
+/* Write what the last space is after the last record. */
+static bool
+save_end(struct replay *replay)
+{
+    const struct run_options *options = replay->options;
+    struct tide *tree;
+
+    if (options->save == NULL && options->dump == NULL)
+        return true;
+    tree = tree_of(replay, (uint32_t)replay->trace->space_count - 1);
+    return tree != NULL && (options->save == NULL || saved_write(tree, options->save, tide_save)) &&
+           (options->dump == NULL || saved_write(tree, options->dump, tide_dump));
+}
+
 /* What is left is checked, compared, and taken down. */
 static void
 finish(struct replay *replay, bool good)
@@ -543,15 +590,16 @@ replay_run(struct run *run, const struct trace *trace, const struct history *his
     *run = (struct run){ .findings = { .trace = trace } };
     if (prepare(&replay)) {
         urcu_memb_register_thread();
-        if (start_threads(&replay)) {
+        if (begin_loaded(&replay) && start_threads(&replay)) {
             run->ns = timing_now_ns();
             good = replay_all(&replay);
             run->ns = timing_now_ns() - run->ns;
             readers_stop(replay.readers, run->readers);
-            finish(&replay, good);
-            snapshots_stop(replay.snapshots, &run->snapshots, &run->findings);
-            add_wrong_reads(run, trace);
+            good = good && save_end(&replay);
         }
+        finish(&replay, good);
+        snapshots_stop(replay.snapshots, &run->snapshots, &run->findings);
+        add_wrong_reads(run, trace);
         urcu_memb_unregister_thread();
     }
     free(replay.removal.pieces);

@@ -5,6 +5,7 @@
 #define REPLAY_REPLAY_H
 
 #include "readers.h"
+#include "saved.h"
 #include "snapshots.h"
 #include "timing.h"
 #include "verify.h"
@@ -26,6 +27,7 @@ struct run {
     uint64_t highest, lowest; /* addresses ever mapped, in all trees */
     uint64_t checks;          /* calls of tide_check */
     uint64_t destroyed;       /* trees */
+    size_t loaded;            /* mappings that the replay began with */
     unsigned reader_count;
     struct reader_result *readers;
     uint64_t reader_wrong;
@@ -36,6 +38,8 @@ struct run_options {
     bool batch;         /* the history must have been built with batches */
     unsigned snapshots; /* records between one and the next; 0: none */
     bool progress;
+    const struct saved *loaded; /* what the first space begins with, as the history does; or NULL */
+    const char *save, *dump;    /* files for the last space as it is at the end; or NULL */
 };
 
 /* False: it could not be carried out, and standard error says why. Wrong answers are findings. */

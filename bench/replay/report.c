@@ -4,6 +4,7 @@
 
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -48,6 +49,22 @@ static double
 percentile_ns(const struct report *report, const struct histogram *histogram, double percent)
 {
     return ns_of(report, histogram_percentile(histogram, percent));
+}
+
+FILE *
+output_open(const char *path)
+{
+    return strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+}
+
+bool
+output_close(FILE *file, const char *path, bool good)
+{
+    if (file != NULL && file != stdout)
+        good = fclose(file) == 0 && good;
+    if (!good)
+        fprintf(stderr, "tidemark-replay: %s: %s\n", path, strerror(errno));
+    return good;
 }
 
 const char *
@@ -188,6 +205,8 @@ report_outcome(const struct report *report, const struct outcome *outcome)
             report_grouped(counts->translates), report_grouped(counts->faults),
             report_grouped(counts->bypasses), report_grouped(counts->finds),
             report_grouped(counts->destroys));
+    if (run->loaded != 0)
+        fprintf(report->out, "  loaded       %s mappings\n", report_grouped(run->loaded));
     print_findings(report, &run->findings, outcome->path);
     fprintf(report->out, "  %-12s %12s %9s %9s %9s %9s %11s %10s\n", "ns per call", "calls", "mean",
             "p50", "p99", "p99.9", "max", "total ms");

@@ -51,12 +51,12 @@ void report_summary(const struct report *report, const struct outcome *outcomes,
 bool report_json(FILE *file, const struct timing *timing, const struct outcome *outcomes,
                  size_t count);
 
-/* A file for JSON, "-" for standard output; NULL: it cannot be opened. */
-FILE *json_open(const char *path);
+/* A file to write to, "-" for standard output; NULL: it cannot be opened. */
+FILE *output_open(const char *path);
 
 /* good: whether all went well up to here. Returns whether it did to the end; else standard error
  * says why not. */
-bool json_close(FILE *file, const char *path, bool good);
+bool output_close(FILE *file, const char *path, bool good);
 
 void json_string(FILE *file, const char *text);
 

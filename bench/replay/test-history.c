@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The judge of the readers, judged: random traces over a few addresses, with every state written
- * out in full, and every question about it answered by looking at all states in turn. */
+/* The judge of the readers, judged: random traces over a few addresses, half of them begun with
+ * something mapped, with every state written out in full, and every question about it answered by looking at all states in turn. */
 #include "history.h"
 
 #include <stdio.h>
@@ -41,14 +41,32 @@ make_trace(struct trace *trace, struct op *ops)
     *trace = (struct trace){ .ops = ops, .op_count = OPS, .space_count = SPACES };
 }
 
+/* Some mappings for the first space, most with a hole behind. */
+static void
+make_beginning(struct beginning *beginning, struct tide_mapping *mappings)
+{
+    uint64_t start = random_below(4), last;
+
+    *beginning = (struct beginning){ mappings, 0 };
+    for (; start < ADDRESSES; start = last + 1 + random_below(4)) {
+        last = start + random_below(4);
+        last = last < ADDRESSES ? last : ADDRESSES - 1;
+        mappings[beginning->count++] =
+            (struct tide_mapping){ start, last, random_below(4), 1 + random_below(3) };
+    }
+}
+
 /* Fill in states, address by address. Returns the number of writes. */
 static uint32_t
-play(const struct op *ops)
+play(const struct op *ops, const struct beginning *beginning)
 {
     uint32_t write = 0;
     int lives = 0;
 
     memset(states[0], 0xff, sizeof(states[0]));
+    for (size_t i = 0; i < beginning->count; i++, lives++)
+        for (uint64_t a = beginning->mappings[i].start; a <= beginning->mappings[i].last; a++)
+            states[0][0][a] = lives;
     for (int i = 0; i < OPS; i++) {
         const struct op *op = &ops[i];
         int *now;
@@ -128,6 +146,8 @@ int
 main(void)
 {
     static struct op ops[OPS];
+    static struct tide_mapping mappings[ADDRESSES];
+    struct beginning beginning = { mappings, 0 };
     struct history history;
     struct trace trace;
     uint32_t batches = 0;
@@ -137,8 +157,11 @@ main(void)
         bool good;
 
         make_trace(&trace, ops);
-        writes = play(ops);
-        if (!history_build(&history, &trace, round % 2 != 0)) {
+        beginning.count = 0;
+        if (round % 4 >= 2)
+            make_beginning(&beginning, mappings);
+        writes = play(ops, &beginning);
+        if (!history_build(&history, &trace, &beginning, round % 2 != 0)) {
             fprintf(stderr, "out of memory\n");
             return 2;
         }

@@ -26,6 +26,7 @@ struct domain_slot {
 
 struct parser {
     struct trace *trace;
+    struct selection selection;
     const char *reason;
     uint32_t line;
     size_t awaited;          /* 'r' lines that must still come */
@@ -172,13 +173,25 @@ slots_grow(struct parser *parser)
     return true;
 }
 
+static bool
+add_space(struct trace *trace, uint64_t domain)
+{
+    uint64_t *domains = vector_room(trace->space_domain, &trace->space_capacity, trace->space_count,
+                                    sizeof(*domains));
+
+    if (domains == NULL)
+        return false;
+    trace->space_domain = domains;
+    domains[trace->space_count++] = domain;
+    return true;
+}
+
 /* The space that a domain number stands for, a new one where it has none. */
 static bool
 space_of(struct parser *parser, uint64_t domain, uint32_t *space)
 {
     struct trace *trace = parser->trace;
     struct domain_slot *slot;
-    uint64_t *domains;
 
     if (parser->slots_used >= parser->slot_count / 2 && !slots_grow(parser))
         return false;
@@ -190,13 +203,9 @@ space_of(struct parser *parser, uint64_t domain, uint32_t *space)
     if (slot->space == SPACE_NONE) {
         if (trace->space_count == SPACE_NONE)
             return refuse(parser, "too many domains");
-        domains = vector_room(trace->space_domain, &trace->space_capacity, trace->space_count,
-                              sizeof(*domains));
-        if (domains == NULL)
-            return refuse(parser, "out of memory");
-        trace->space_domain = domains;
         slot->space = (uint32_t)trace->space_count;
-        domains[trace->space_count++] = domain;
+        if (!add_space(trace, domain))
+            return refuse(parser, "out of memory");
     }
     *space = slot->space;
     return true;
@@ -205,13 +214,56 @@ space_of(struct parser *parser, uint64_t domain, uint32_t *space)
 /* --------------------------------------------------------------------------------- records -- */
 
 static bool
-add(struct parser *parser, struct op *op, enum op_kind kind, size_t domain_field)
+is_selected(const struct parser *parser, uint64_t domain)
+{
+    const struct selection *selection = &parser->selection;
+
+    return parser->line > selection->after && parser->line <= selection->until &&
+           (selection->domains != DOMAINS_NAMED || domain == selection->domain);
+}
+
+static void
+count(struct trace_counts *counts, const struct op *op)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_MAP:
+        counts->maps++;
+        break;
+    case OP_UNMAP_ONE:
+    case OP_UNMAP_SET:
+    case OP_UNMAP_ANY:
+        counts->unmaps++;
+        break;
+    case OP_DESTROY:
+        counts->destroys++;
+        break;
+    case OP_TRANSLATE:
+        counts->translates++;
+        counts->faults += op->answer == ANSWER_MISS;
+        counts->bypasses += op->answer == ANSWER_BYPASS;
+        break;
+    case OP_FIND:
+        counts->finds++;
+        break;
+    }
+}
+
+static bool
+add(struct parser *parser, struct op *op, enum op_kind kind)
 {
     struct trace *trace = parser->trace;
     uint64_t domain;
     struct op *ops;
 
-    if (!decimal(parser, domain_field, &domain) || !space_of(parser, domain, &op->space))
+    if (!decimal(parser, 1, &domain))
+        return false;
+    parser->awaited_domain = domain;
+    if (!is_selected(parser, domain))
+        return true;
+    if (parser->selection.domains == DOMAINS_ONE && trace->space_count != 0 &&
+        trace->space_domain[0] != domain)
+        return refuse(parser, "a second domain; --domain says which is meant");
+    if (!space_of(parser, domain, &op->space))
         return false;
     if (trace->op_count == UINT32_MAX - 1)
         return refuse(parser, "too many records");
@@ -222,7 +274,9 @@ add(struct parser *parser, struct op *op, enum op_kind kind, size_t domain_field
     op->kind = (uint8_t)kind;
     op->line = parser->line;
     ops[trace->op_count++] = *op;
-    parser->awaited_domain = domain;
+    count(&trace->counts, op);
+    if (kind == OP_DESTROY)
+        slot_of(parser, domain)->space = SPACE_NONE;
     return true;
 }
 
@@ -238,8 +292,7 @@ parse_map(struct parser *parser)
     if (flags > UINT32_MAX)
         return refuse(parser, "flags of more than 32 bits");
     op.access = (uint8_t)(flags & 3);
-    parser->trace->counts.maps++;
-    return add(parser, &op, OP_MAP, 1);
+    return add(parser, &op, OP_MAP);
 }
 
 static bool
@@ -250,11 +303,10 @@ parse_unmap(struct parser *parser)
 
     if (!fields_are(parser, 4, 5) || !range(parser, 2, &op.start, &op.last))
         return false;
-    parser->trace->counts.unmaps++;
     if (parser->field_count == 4)
-        return add(parser, &op, OP_UNMAP_ONE, 1);
+        return add(parser, &op, OP_UNMAP_ONE);
     if (field_is(parser, 4, "*?"))
-        return add(parser, &op, OP_UNMAP_ANY, 1);
+        return add(parser, &op, OP_UNMAP_ANY);
     text = parser->fields[4].text;
     if (text[0] != '*')
         return refuse(parser, "neither '*' with a number nor '*?'");
@@ -264,7 +316,7 @@ parse_unmap(struct parser *parser)
         return refuse(parser, "too many removed mappings");
     op.removed = (uint32_t)parser->trace->removed_count;
     parser->awaited = (size_t)op.value;
-    return add(parser, &op, OP_UNMAP_SET, 1);
+    return add(parser, &op, OP_UNMAP_SET);
 }
 
 static bool
@@ -294,7 +346,6 @@ parse_removed(struct parser *parser)
 static bool
 parse_translate(struct parser *parser)
 {
-    struct trace_counts *counts = &parser->trace->counts;
     struct op op = { 0 };
 
     if (!fields_are(parser, 6, 6) || !hex(parser, 2, &op.start))
@@ -316,10 +367,7 @@ parse_translate(struct parser *parser)
         op.answer = ANSWER_BYPASS;
     else if (!hex(parser, 5, &op.value))
         return false;
-    counts->translates++;
-    counts->faults += op.answer == ANSWER_MISS;
-    counts->bypasses += op.answer == ANSWER_BYPASS;
-    return add(parser, &op, OP_TRANSLATE, 1);
+    return add(parser, &op, OP_TRANSLATE);
 }
 
 static bool
@@ -335,32 +383,27 @@ parse_find(struct parser *parser)
         op.answer = ANSWER_MISS;
     else if (!field_is(parser, 5, "hit"))
         return refuse(parser, "neither 'hit' nor 'miss'");
-    parser->trace->counts.finds++;
-    return add(parser, &op, OP_FIND, 1);
+    return add(parser, &op, OP_FIND);
 }
 
 static bool
 parse_destroy(struct parser *parser)
 {
     struct op op = { .last = UINT64_MAX };
-    uint64_t domain;
 
-    if (!fields_are(parser, 2, 2) || !decimal(parser, 1, &domain) ||
-        !add(parser, &op, OP_DESTROY, 1))
-        return false;
-    slot_of(parser, domain)->space = SPACE_NONE;
-    parser->trace->counts.destroys++;
-    return true;
+    return fields_are(parser, 2, 2) && add(parser, &op, OP_DESTROY);
 }
 
 /* Attach and detach change no mapping; they are checked for their shape and counted. */
 static bool
-parse_endpoint(struct parser *parser, uint64_t *count)
+parse_endpoint(struct parser *parser, uint64_t *counted)
 {
-    uint64_t number;
+    uint64_t domain, endpoint;
 
-    (*count)++;
-    return fields_are(parser, 3, 3) && decimal(parser, 1, &number) && decimal(parser, 2, &number);
+    if (!fields_are(parser, 3, 3) || !decimal(parser, 1, &domain) || !decimal(parser, 2, &endpoint))
+        return false;
+    *counted += is_selected(parser, domain);
+    return true;
 }
 
 /* Text that will be printed: what could steer a terminal is left out. */
@@ -453,6 +496,19 @@ sort_removed(struct trace *trace)
     }
 }
 
+/* That of a single domain at the end must be the last. */
+static bool
+add_end_space(struct parser *parser)
+{
+    struct trace *trace = parser->trace;
+    uint64_t domain = trace->space_count != 0 ? trace->space_domain[0] : parser->selection.domain;
+
+    if (parser->selection.domains == DOMAINS_ALL ||
+        (trace->op_count != 0 && trace->ops[trace->op_count - 1].kind != OP_DESTROY))
+        return true;
+    return add_space(trace, domain) || refuse(parser, "out of memory");
+}
+
 static bool
 parse_all(struct parser *parser, struct source *source)
 {
@@ -474,18 +530,20 @@ parse_all(struct parser *parser, struct source *source)
     if (parser->awaited != 0)
         return refuse(parser, "the file ends where 'r' lines must follow");
     sort_removed(parser->trace);
-    return true;
+    return add_end_space(parser);
 }
 
 bool
-trace_read(struct trace *trace, const char *path)
+trace_read(struct trace *trace, const char *path, const struct selection *selection)
 {
-    struct parser parser = { .trace = trace };
+    struct parser parser = { .trace = trace, .selection = { .until = UINT32_MAX } };
     const char *reason;
     struct source *source = source_open(path, &reason);
     bool good;
 
     *trace = (struct trace){ .path = path };
+    if (selection != NULL)
+        parser.selection = *selection;
     if (source == NULL) {
         fprintf(stderr, "%s: %s\n", path, reason);
         return false;
@@ -498,6 +556,13 @@ trace_read(struct trace *trace, const char *path)
     free(parser.slots);
     source_close(source);
     return good;
+}
+
+bool
+trace_of_nothing(struct trace *trace, const char *path, uint64_t domain)
+{
+    *trace = (struct trace){ .path = path };
+    return add_space(trace, domain);
 }
 
 void

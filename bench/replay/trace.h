@@ -54,9 +54,27 @@ struct trace {
     struct trace_counts counts;
 };
 
-/* Read a whole file. On failure prints file, line and reason on stderr, leaves nothing behind and
+enum domains {
+    DOMAINS_ALL,
+    DOMAINS_ONE,   /* there must not be two */
+    DOMAINS_NAMED, /* one; the others are left out */
+};
+
+/* Which records of a file are taken: those that begin in a line behind after, up to until. */
+struct selection {
+    uint32_t after, until;
+    enum domains domains;
+    uint64_t domain; /* the one that is named */
+};
+
+/* Read a file, all of it where selection is NULL. Of a single domain, the last space is the one
+ * that there is at the end: one in which nothing is mapped, where the domain is not named, or was
+ * destroyed. On failure prints file, line and reason on stderr, leaves nothing behind and
  * returns false. */
-bool trace_read(struct trace *trace, const char *path);
+bool trace_read(struct trace *trace, const char *path, const struct selection *selection);
+
+/* A trace of no records and one space. False: no memory. */
+bool trace_of_nothing(struct trace *trace, const char *path, uint64_t domain);
 void trace_free(struct trace *trace);
 
 static inline bool
