@@ -186,7 +186,7 @@ TIDE_NODISCARD int tide_iommufd_unmap(struct tide_container *container,
  *   -EPERM       WRITEABLE, and a part of the source is not. (Linux goes by the map that the memory came with; and so
  *                would write to what was copied without WRITEABLE once it is copied again)
  *   -EINVAL      memory of a part of the source is off iova_alignment
- *   -EBUSY, -ENOSPC, -ENOMEM, as tide_container_copy; what a listener said
+ *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a listener said
  * Context: Writer of both. */
 TIDE_NODISCARD int tide_iommufd_copy(struct tide_container *to, struct tide_container *from,
                                      struct tide_iommufd_ioas_copy *arg);
