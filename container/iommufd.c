@@ -213,13 +213,14 @@ check_source(const struct tide_container *from, const struct tide_iommufd_ioas_c
     return tide_is_wholly_mapped(tide_container_draft(from), arg->src_iova, *last, 0) ? 0 : -ENOENT;
 }
 
-/* What start is mapped to, of a mapping that may begin below it. */
+/* The memory of start in a mapping, or of the mapping's own start where that is higher; of a handle, 0, which
+ * is aligned to everything. */
 static uint64_t
-target_at(const struct tide_mapping *mapping, uint64_t start)
+memory_at(const struct tide_mapping *mapping, uint64_t start)
 {
-    if ((mapping->flags & TIDE_OPAQUE) != 0 || mapping->start >= start)
-        return mapping->target;
-    return mapping->target + (start - mapping->start);
+    if ((mapping->flags & TIDE_OPAQUE) != 0)
+        return 0;
+    return mapping->start < start ? mapping->target + (start - mapping->start) : mapping->target;
 }
 
 /* Whether the memory of the source may be had with these flags, and where an alignment wants it. */
@@ -234,8 +235,7 @@ check_memory(const struct tide_container *from, uint64_t start, uint64_t last, u
     while (tide_iterate_next(&walk, &mapping)) {
         if ((flags & ~mapping.flags & TIDE_WRITE) != 0)
             return -EPERM;
-        if ((mapping.flags & TIDE_OPAQUE) == 0 &&
-            !is_multiple(target_at(&mapping, start), alignment))
+        if (!is_multiple(memory_at(&mapping, start), alignment))
             return -EINVAL;
     }
     return 0;
@@ -269,7 +269,7 @@ tide_iommufd_copy(struct tide_container *to, struct tide_container *from,
     if (to == NULL)
         return -ENOENT;
     (void)tide_lookup(tide_container_draft(from), arg->src_iova, &first);
-    error = place(to, arg->flags, target_at(&first, arg->src_iova), arg->length, &iova);
+    error = place(to, arg->flags, memory_at(&first, arg->src_iova), arg->length, &iova);
     if (error == 0)
         error = check_destination(to, iova, arg->length, flags);
     if (error == 0)
@@ -572,7 +572,6 @@ tide_iommufd_ioctl(struct tide_iommufd *door, uint32_t request, void *arg, size_
     door->busy = true;
     error = carry_out(door, request, &taken);
     door->busy = false;
-    if (error == 0 || (error == -EMSGSIZE && request == TIDE_IOMMUFD_IOAS_IOVA_RANGES))
-        memcpy(arg, &taken, known);
+    memcpy(arg, &taken, known); /* as it was, but where the request says what is written */
     return error;
 }

@@ -538,12 +538,16 @@ Test(iommufd, map_finds_no_iova_where_memory_is_not_aligned)
         { GIB, HUGE, GIB, 0 },
         { 0x200, VA + 0x100, 0x200, 0 },
     };
+    static const struct tide_range everything = { 0, MAX };
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint64_t iova = 0;
         int error;
 
         open_box(rows[i].page_sizes);
+        error = map_in(box, R, rows[i].user_va, rows[i].length, &iova);
+        cr_assert_eq(error, -EINVAL, "row %zu: %d", i, error);
+        EXPECT_OK(tide_container_set_valid(box, 0, MAX, &everything, 1, NULL)); /* nor room */
         error = map_in(box, R, rows[i].user_va, rows[i].length, &iova);
         cr_assert_eq(error, -EINVAL, "row %zu: %d", i, error);
         close_all();
@@ -889,13 +893,16 @@ Test(iommufd, copy_within_one_container)
 /* Handles are no memory: nothing of them is aligned, and pieces have the same. */
 Test(iommufd, copy_of_a_handle_keeps_it)
 {
-    const struct tide_mapping handle = { 0x1000, 0x2fff, 7, TIDE_READ | TIDE_OPAQUE };
+    const struct tide_mapping handle = { 0x1000, 0x4fff, 7, TIDE_READ | TIDE_OPAQUE };
     uint64_t iova = 0x8000;
 
     open_box(4096);
     EXPECT_OK(tide_container_map(box, &handle));
     EXPECT_OK(copy(box, FIXED | R, PAGE, &iova, box, 0x2000));
-    EXPECT_IN(box, handle, { 0x8000, 0x8fff, 7, TIDE_READ | TIDE_OPAQUE });
+    EXPECT_OK(copy(box, R, 2 * PAGE, &iova, box, 0x2000));
+    cr_assert_eq(iova, 0x6000); /* as long as it is aligned */
+    EXPECT_IN(box, handle, { 0x6000, 0x7fff, 7, TIDE_READ | TIDE_OPAQUE },
+              { 0x8000, 0x8fff, 7, TIDE_READ | TIDE_OPAQUE });
     close_all();
 }
 
@@ -912,6 +919,22 @@ Test(iommufd, copy_that_fails_late_changes_nothing)
     EXPECT_ERROR(ENOSPC, copy(box, FIXED | R, 3 * PAGE, &iova, other, PAGE));
     EXPECT_IN(box, { 0, 0xfff, VA, UNIT_FLAGS });
     EXPECT_OK(copy(box, FIXED | R, 2 * PAGE, &iova, other, PAGE));
+    close_all();
+}
+
+Test(iommufd, copy_from_a_batch_but_not_into_one)
+{
+    uint64_t iova = 0x8000;
+
+    open_box(4096);
+    other = make(4096, 0);
+    EXPECT_OK(tide_container_begin(box));
+    EXPECT_OK(fixed(box, 0x1000, PAGE, VA));
+    EXPECT_ERROR(EBUSY, copy(box, FIXED | R, PAGE, &iova, box, 0x1000));
+    EXPECT_OK(copy(other, FIXED | R, PAGE, &iova, box, 0x1000));
+    tide_container_abort(box);
+    EXPECT_EMPTY(box);
+    EXPECT_IN(other, { 0x8000, 0x8fff, VA, TIDE_READ });
     close_all();
 }
 
@@ -1102,7 +1125,7 @@ Test(iommufd, iova_ranges_checks_in_order)
 
 static int refusal; /* what the listener's prepare returns */
 static unsigned told;
-static int inside[6]; /* what was returned from within prepare */
+static int inside[7]; /* what was returned from within prepare */
 
 static int
 prepare(void *context, const struct tide_operation *operation)
@@ -1112,6 +1135,7 @@ prepare(void *context, const struct tide_operation *operation)
     struct tide_iommufd_ioas_copy again = { sizeof(again), FIXED | R, 1, 1, PAGE, 0x90000, 0x5000 };
     struct tide_iommufd_ioas_allow_iovas none = { sizeof(none), 1, 0, 0, 0 };
     struct tide_iommufd_destroy gone = { sizeof(gone), 1 };
+    struct tide_iommufd_ioas_unmap elsewhere = { sizeof(elsewhere), 2, 0, MAX };
     struct tide_container *container = context;
 
     (void)operation;
@@ -1123,6 +1147,8 @@ prepare(void *context, const struct tide_operation *operation)
     if (door != NULL) {
         inside[4] = tide_iommufd_ioctl(door, TIDE_IOMMUFD_DESTROY, &gone, sizeof(gone));
         inside[5] = tide_iommufd_ioctl(door, TIDE_IOMMUFD_IOAS_MAP, &map, sizeof(map));
+        inside[6] =
+            tide_iommufd_ioctl(door, TIDE_IOMMUFD_IOAS_UNMAP, &elsewhere, sizeof(elsewhere));
     }
     return refusal;
 }
@@ -1383,6 +1409,8 @@ Test(iommufd, destroy_waits_for_hooks_and_batches)
 
     open_door(2);
     EXPECT_OK(ioas_alloc(&id));
+    EXPECT_OK(ioas_alloc(&id));
+    id = 1;
     ioas = tide_iommufd_container(door, id);
     EXPECT_OK(request(TIDE_IOMMUFD_IOAS_MAP, &map));
     EXPECT_OK(tide_container_begin(ioas));
@@ -1394,10 +1422,11 @@ Test(iommufd, destroy_waits_for_hooks_and_batches)
     cr_assert_eq(mappings_in(ioas), 1);
     listener.context = ioas;
     EXPECT_OK(tide_container_attach(ioas, &listener)); /* from a hook, without a request */
-    cr_assert_eq(inside[4], -EBUSY);
+    expect_busy_inside(6);
+    EXPECT_OK(inside[6]); /* another IOAS is not busy */
     refusal = -EPERM;
     EXPECT_ERROR(EPERM, ioas_destroy(id)); /* from a hook, within a request */
-    expect_busy_inside(6);
+    expect_busy_inside(7);                 /* but the door is */
     cr_assert_eq(tide_iommufd_container(door, id), ioas);
     cr_assert_eq(mappings_in(ioas), 1);
     refusal = 0;

@@ -183,8 +183,8 @@ TIDE_NODISCARD int tide_iommufd_unmap(struct tide_container *container,
  *   -EINVAL      length is not a multiple of iova_alignment, that of the container copied to
  *   what is said of dst_iova, as by tide_iommufd_map of iova; without FIXED_IOVA it is found as there, for the memory of
  *       src_iova
- *   -EPERM       WRITEABLE, and a part of the source is not. (Linux goes by the map that the memory came with; and so
- *                would write to what was copied without WRITEABLE once it is copied again)
+ *   -EPERM       WRITEABLE, and a part of the source is not. (Linux goes by the map that the memory came with: what was
+ *                copied without WRITEABLE it copies again with it)
  *   -EINVAL      memory of a part of the source is off iova_alignment
  *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a listener said
  * Context: Writer of both. */
@@ -251,8 +251,8 @@ TIDE_NODISCARD int tide_iommufd_add(struct tide_iommufd *door, struct tide_conta
 struct tide_container *tide_iommufd_container(const struct tide_iommufd *door, uint32_t id);
 
 /* Carry out a request.
- * arg: the bytes of the structure, aligned or not; read, and on 0 and -EMSGSIZE of IOVA_RANGES written again, for its
- *     known size.
+ * arg: the bytes of the structure, aligned or not; read, and the known ones written again: as they were, but for
+ *     what the request says it sets.
  * room: how many bytes may be read at arg. Where the caller stands in for the kernel towards somebody who may lie about
  *     size, those that have been brought over; SIZE_MAX: size is taken at its word.
  * Returns, for the first reason in this order,
