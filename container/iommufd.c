@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atomic.h" /* tide__planted */
+
 #define ACCESS_FLAGS ((uint32_t)(TIDE_IOMMUFD_WRITEABLE | TIDE_IOMMUFD_READABLE))
 #define MAP_FLAGS    (ACCESS_FLAGS | TIDE_IOMMUFD_FIXED_IOVA)
 
@@ -41,7 +43,7 @@ static bool
 last_of(uint64_t start, uint64_t length, uint64_t *last)
 {
     *last = start + (length - 1);
-    return *last >= start;
+    return *last >= start && !(tide__planted(34) && *last == UINT64_MAX);
 }
 
 static uint32_t

@@ -20,8 +20,8 @@
  * What is common to all
  *   An error has changed nothing, neither in a container nor in the argument, but for -EMSGSIZE of IOVA_RANGES.
  *   iova_alignment, below, is the smallest page of the container.
- *   -EBUSY is returned where Linux meets a mapping that is not finished: here, from a hook of a listener. It is
- *   said after the checks of the argument. Linux waits, or says it of unmaps alone.
+ *   -EBUSY, which Linux says where an unmap meets a mapping that another call is still making, is said of each change
+ *   that is asked for from a hook of a listener, after the checks of the argument.
  *   What a listener refuses a change with is returned; -EADDRNOTAVAIL as -EINVAL, for it is what the container says of
  *   addresses that are not valid.
  *   A container may have an entry limit, which iommufd has not: -ENOSPC.
@@ -145,11 +145,12 @@ struct tide_iommufd_ioas_unmap {
  *
  * Where it goes without FIXED_IOVA: the lowest iova that is valid and not mapped, and allowed if anything is
  * (tide_iommufd_allow_iovas), neither in the first 4096 addresses nor in the last; a multiple of the largest power of
- * two that is no more than 2 MiB (HPAGE_SIZE of x86; or iova_alignment, if that is larger), divides user_va, and has no half
- * that would hold the length: so what could be a huge page in memory can be one in the IOMMU. Where user_va is not on a
- * page of 4096, which takes an iova_alignment below that, iova has the same offset in its page. (Linux sets the bits of
- * the offset in what it has found, which gives the same wherever a hole begins on a page, and may keep them otherwise or
- * miss the hole; and up to 6.15 it knew no 2 MiB.) Room is found whenever there is any. */
+ * two that is no more than 2 MiB (HPAGE_SIZE of x86; or iova_alignment, if that is larger), divides user_va, and has
+ * no half that would hold the length: so what could be a huge page in memory can be one in the IOMMU. Where user_va is
+ * not on a page of 4096, which takes an iova_alignment below that, iova has the same offset in its page. (Linux sets
+ * the bits of the offset in the first multiple that it meets, which is the same where a hole begins on a page, and may
+ * be another iova where not, or none. The limit of 2 MiB came with the fix of CVE-2025-38688.) Room is found whenever
+ * there is any. */
 TIDE_NODISCARD int tide_iommufd_map(struct tide_container *container,
                                     struct tide_iommufd_ioas_map *arg);
 
@@ -181,12 +182,13 @@ TIDE_NODISCARD int tide_iommufd_unmap(struct tide_container *container,
  *   -ENOENT      a part of the source is not mapped
  *   -ENOENT      no container to copy to
  *   -EINVAL      length is not a multiple of iova_alignment, that of the container copied to
- *   what is said of dst_iova, as by tide_iommufd_map of iova; without FIXED_IOVA it is found as there, for the memory of
- *       src_iova
+ *   what is said of dst_iova, as by tide_iommufd_map of iova; without FIXED_IOVA it is found as there, for the memory
+ *       of src_iova
  *   -EPERM       WRITEABLE, and a part of the source is not. (Linux goes by the map that the memory came with: what was
  *                copied without WRITEABLE it copies again with it)
  *   -EINVAL      memory of a part of the source is off iova_alignment
- *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a listener said
+ *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a listener
+ *       said
  * Context: Writer of both. */
 TIDE_NODISCARD int tide_iommufd_copy(struct tide_container *to, struct tide_container *from,
                                      struct tide_iommufd_ioas_copy *arg);
@@ -242,12 +244,13 @@ TIDE_NODISCARD int tide_iommufd_open(const struct tide_iommufd_options *options,
 void tide_iommufd_close(struct tide_iommufd *door);
 
 /* Give a container of the caller's an id, the lowest that is free, from 1 on. It stays the caller's; it must not be
- * destroyed while it has the id. Returns 0 and sets *id; -EINVAL, of another kind; -EEXIST, it has one already; -ENOMEM,
- * there are max_ioas. Context: Writer. */
+ * destroyed while it has the id. Returns 0 and sets *id; -EINVAL, of another kind; -EEXIST, it has one already;
+ * -ENOMEM, there are max_ioas. Context: Writer. */
 TIDE_NODISCARD int tide_iommufd_add(struct tide_iommufd *door, struct tide_container *container,
                                     uint32_t *id);
 
-/* The container of an id, to attach listeners to, to say what is valid, and to ask; NULL: there is none. Context: Writer. */
+/* The container of an id, to attach listeners to, to say what is valid, and to ask; NULL: there is none.
+ * Context: Writer. */
 struct tide_container *tide_iommufd_container(const struct tide_iommufd *door, uint32_t id);
 
 /* Carry out a request.
@@ -258,8 +261,8 @@ struct tide_container *tide_iommufd_container(const struct tide_iommufd *door, u
  * Returns, for the first reason in this order,
  *   -ENOTTY  a request that is none of those above
  *   -EFAULT  arg is NULL, or room ends in size
- *   -EINVAL  size is less than that of the structure. (Each has had but one size so far. Linux takes the first that
- *            there was, with zeroes for what came later)
+ *   -EINVAL  size is less than that of the structure. (So far each has had one size. Should one grow, the old size
+ *            goes on, with zeroes for what is new: that is the contract of Linux)
  *   -EFAULT  room is less than size
  *   -E2BIG   size is more than that of the structure, and what is beyond is not all zeroes
  *   -EBUSY   called from a hook, within another request to the same door
