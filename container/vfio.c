@@ -156,21 +156,16 @@ has_too_many_pages(uint64_t page, uint64_t start, uint64_t last)
     return (last - start) / page >= TIDE_VFIO_DIRTY_PAGES_MOST;
 }
 
+/* Whether there is a bitmap to be read, of a range of which all mappings are whole; and any mapping at all. */
 static int
-read_dirty(const struct tide_vfio *vfio, const struct tide_range *range,
-           const struct tide_vfio_bitmap *bitmap, bool clear)
+may_read(const struct tide_vfio *vfio, const struct tide_range *range,
+         const struct tide_vfio_bitmap *bitmap, bool *any)
 {
     struct found found;
     int error = find(vfio, range, &found);
 
-    if (error != 0 || found.mappings == 0)
-        return error;
-    if (bitmap->data == NULL)
-        return -EFAULT;
-    if (tide_container_draft(vfio->container) != tide_container_tree(vfio->container))
-        return -EBUSY; /* the bits are those of the tree, and it is not the draft's turn yet */
-    return tide_container_dirty_read(vfio->container, range->start, range->last, clear,
-                                     bitmap->data, (size_t)(bitmap->size / 8));
+    *any = found.mappings != 0;
+    return error == 0 && *any && bitmap->data == NULL ? -EFAULT : error;
 }
 
 static int
@@ -201,7 +196,9 @@ static int
 get_bitmap(const struct tide_vfio *vfio, const void *argument)
 {
     struct tide_vfio_dirty_get get;
+    const struct tide_vfio_bitmap *bitmap = &get.range.bitmap;
     struct tide_range range;
+    bool any;
     int error = copy_in(&get, argument, sizeof(get));
 
     if (error != 0)
@@ -210,13 +207,17 @@ get_bitmap(const struct tide_vfio *vfio, const void *argument)
         return overflow(vfio);
     error = to_range(vfio, get.range.iova, get.range.size, &range);
     if (error == 0)
-        error = check_bitmap(&get.range.bitmap, get.range.size);
+        error = check_bitmap(bitmap, get.range.size);
     if (error != 0)
         return error;
-    if (get.range.bitmap.pgsize != page_of(vfio) ||
-        !on_page(vfio, get.range.iova | get.range.size) || !is_tracking(vfio))
+    if (bitmap->pgsize != page_of(vfio) || !on_page(vfio, get.range.iova | get.range.size) ||
+        !is_tracking(vfio))
         return -EINVAL;
-    return read_dirty(vfio, &range, &get.range.bitmap, true);
+    error = may_read(vfio, &range, bitmap, &any);
+    if (error != 0 || !any)
+        return error;
+    return tide_container_dirty_read(vfio->container, range.start, range.last, true, bitmap->data,
+                                     (size_t)(bitmap->size / 8));
 }
 
 int
@@ -345,6 +346,27 @@ invalidate(const struct tide_vfio *vfio, const struct tide_range *range, uint64_
     return error;
 }
 
+/* Unmap, and tell the dirty pages if a bitmap is given. */
+static int
+take_away(const struct tide_vfio *vfio, const struct tide_range *range,
+          const struct tide_vfio_bitmap *bitmap, uint64_t *bytes)
+{
+    struct tide_unmap_result result = { 0, 0, { 0, 0 } };
+    bool any = true;
+    int error;
+
+    if (bitmap == NULL) {
+        error = tide_container_unmap(vfio->container, range->start, range->last, &result);
+    } else {
+        error = may_read(vfio, range, bitmap, &any);
+        if (error == 0 && any)
+            error = tide_container_unmap_dirty(vfio->container, range->start, range->last,
+                                               bitmap->data, (size_t)(bitmap->size / 8), &result);
+    }
+    *bytes = result.bytes.low;
+    return error;
+}
+
 /* The bitmap behind an argument that asks for one. */
 static int
 copy_bitmap(const struct tide_vfio_dma_unmap *unmap, const void *argument,
@@ -380,7 +402,6 @@ tide_vfio_unmap_dma(const struct tide_vfio *vfio, void *argument)
 {
     struct tide_vfio_dma_unmap unmap;
     struct tide_vfio_bitmap bitmap = { 0, 0, NULL };
-    struct tide_unmap_result result;
     struct tide_range range;
     uint64_t bytes = 0;
     bool dirty, vaddr;
@@ -403,16 +424,10 @@ tide_vfio_unmap_dma(const struct tide_vfio *vfio, void *argument)
     if (error != 0)
         return error;
 
-    if (vaddr) {
+    if (vaddr)
         error = invalidate(vfio, &range, &bytes);
-    } else {
-        if (dirty) /* left marked, for the unmap may fail yet */
-            error = read_dirty(vfio, &range, &bitmap, false);
-        if (error == 0)
-            error = tide_container_unmap(vfio->container, range.start, range.last, &result);
-        if (error == 0)
-            bytes = result.bytes.low;
-    }
+    else
+        error = take_away(vfio, &range, dirty ? &bitmap : NULL, &bytes);
     if (error != 0)
         return error;
     memcpy((char *)argument + offsetof(struct tide_vfio_dma_unmap, size), &bytes, sizeof(bytes));

@@ -33,8 +33,8 @@
  *   more; and, at the end, of a mapping with TIDE_VFIO_INVALID, behind which there is no memory.
  *
  * Batches (tide_container_begin)
- *   MAP_DMA, and UNMAP_DMA with no flag or ALL, may be part of one. UNMAP_DMA with another flag and what reads dirty
- *   pages or begins with them are -EBUSY there.
+ *   MAP_DMA, and UNMAP_DMA with no flag or ALL, may be part of one. UNMAP_DMA with another flag, if anything is
+ *   mapped, and START are -EBUSY there.
  *
  * Context of every function: Writer; of tide_vfio_init and tide_vfio_check_extension any.
  *
@@ -257,10 +257,9 @@ TIDE_NODISCARD int tide_vfio_get_info(const struct tide_vfio *vfio, void *argume
 TIDE_NODISCARD int tide_vfio_map_dma(const struct tide_vfio *vfio, const void *argument);
 
 /* VFIO_IOMMU_UNMAP_DMA. argument: struct tide_vfio_dma_unmap, or struct tide_vfio_dma_unmap_dirty.
- * With TIDE_VFIO_UNMAP_FLAG_VADDR nothing is unmapped: see above. With TIDE_VFIO_UNMAP_FLAG_GET_DIRTY_BITMAP, the dirty pages
- * of what is unmapped are told: those marked until the call. A reader that is inside the
- * tree then may write to what is unmapped and mark it too late; as with every unmap, wait for a grace period
- * ("released") before the memory is used for something else, and don't expect such writes in the bitmap.
+ * With TIDE_VFIO_UNMAP_FLAG_VADDR nothing is unmapped: see above. With TIDE_VFIO_UNMAP_FLAG_GET_DIRTY_BITMAP, the
+ * dirty pages of what is unmapped are told (tide_container_unmap_dirty): it waits for a grace period, and has what
+ * readers marked until then.
  * Returns, for the first reason in this order,
  *   0           size is what was unmapped, or made invalid, modulo 2^64: 0 may be nothing, or everything.
  *               TYPE1V1: more than asked for where the last mapping sticks out; nothing, where the first begins
@@ -307,7 +306,7 @@ TIDE_NODISCARD int tide_vfio_unmap_dma(const struct tide_vfio *vfio, void *argum
  *   -EINVAL     the bitmap, as of UNMAP_DMA; pgsize is not the page; iova or size is not of whole pages; dirty
  *               pages are not tracked; or a mapping sticks out of the range
  *   -EFAULT     something is mapped, and data is NULL
- *   -EBUSY      a batch is open, and something is mapped */
+ *   -EBUSY      called from a hook */
 TIDE_NODISCARD int tide_vfio_dirty_pages(const struct tide_vfio *vfio, const void *argument);
 
 /* How many mappings have TIDE_VFIO_INVALID. Steps: all mappings. In a batch, those of the draft. */
