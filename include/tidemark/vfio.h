@@ -2,19 +2,20 @@
 /*
  * The ioctls of VFIO's type1 IOMMU (linux/vfio.h) over a container of kind TIDE_CONTAINER_TYPE1V1 or
  * TIDE_CONTAINER_TYPE1V2, for who offers that interface, or has to behave as it does. Structures, numbers, the
- * checks and their order are those of Linux 7.1; the library needs no header of Linux, and no Linux.
+ * checks and their order are those of Linux 7.1; the library needs no header of Linux, and no Linux. (The same
+ * ioctls of an iommufd have other rules, and are not here.)
  *
  * Arguments
  *   Each is a pointer to a structure laid out as Linux has it, its own or the one here, at the alignment of a
- *   uint64_t, with argsz bytes behind it. It is read once, so it may lie where others write. The pointer to a
- *   bitmap within it has to be one of this process: who takes the structure from elsewhere puts its own there.
- *   NULL is -EFAULT.
+ *   uint64_t, of argsz bytes, which is read first. It is copied, and the copy is checked and used, so it may
+ *   lie where others write. The pointer to a bitmap within it has to be one of this process: who takes the
+ *   structure from elsewhere puts its own there. NULL is -EFAULT.
  *
  * Mappings
  *   Of {vaddr, iova, size}, start is iova, last is iova + size - 1, target is vaddr, and flags are TIDE_READ and
- *   TIDE_WRITE. Every address of the space can be mapped, the last page included; the whole of it only where
- *   the page is smaller than 4 KiB, or by tide_container_map, for size is 64 bits. "The page" below is the
- *   smallest of the container's page_sizes.
+ *   TIDE_WRITE. Every address of the space can be mapped, the last page included; the whole of it takes two
+ *   mappings, for size has 64 bits, or tide_container_map. "The page" below is the smallest of the container's
+ *   page_sizes.
  *
  * Errors
  *   An error has changed nothing, and nothing is written to the argument; Linux may have removed some mappings
