@@ -606,7 +606,7 @@ request_dirty(bool starved)
     if (chance(40))
         get.dirty.flags = (uint32_t)random_next(&source) >> random_below(&source, 32);
     if (in_batch && (get.dirty.flags & 3) != 0)
-        return; /* beginning is refused there: test_vfio.c */
+        return; /* beginning is refused there: test_vfio_dirty.c */
     pick_range(&get.range.iova, &get.range.size);
     saved = now;
     error = tide_vfio_ioctl(&vfio, TIDE_VFIO_DIRTY_PAGES, &get);
