@@ -217,20 +217,32 @@ mask_of(const struct bits *bits, uint64_t i)
 /* DIRTY-1: a bit is set by an operation on the word, whatever it was, and released: so it comes before the
  * exchange that clears the bit, which then sees what was written to the page; or after, and the bit is set again.
  * A marker that looked first, and saw the bit set, could come between the two. */
+static void
+mark(const struct tide_mapping *window, uint64_t start, uint64_t last)
+{
+    struct bits bits = bits_of(window, start, last);
+    uint64_t i;
+
+    for (i = bits.first / 32; i <= bits.last / 32; i++)
+        tide__u32_or_release(&bits.bitmap->bits[i], mask_of(&bits, i));
+}
+
 void
 tide_container_dirty_mark(const struct tide_container *container, uint64_t start, uint64_t last)
 {
     struct tide_iterator walk;
     struct tide_mapping window;
-    uint64_t i;
 
-    tide_iterate_up(&walk, container->dirty.windows, start, last);
-    while (tide_iterate_next(&walk, &window)) {
-        struct bits bits = bits_of(&window, start, last);
-
-        for (i = bits.first / 32; i <= bits.last / 32; i++)
-            tide__u32_or_release(&bits.bitmap->bits[i], mask_of(&bits, i));
+    /* Mostly it is one window. */
+    if (start <= last && tide_lookup(container->dirty.windows, start, &window)) {
+        mark(&window, start, last);
+        if (window.last >= last)
+            return;
+        start = window.last + 1;
     }
+    tide_iterate_up(&walk, container->dirty.windows, start, last);
+    while (tide_iterate_next(&walk, &window))
+        mark(&window, start, last);
 }
 
 /* The marked bits of word i. Most words are 0, and stay unwritten. */

@@ -56,19 +56,32 @@ cut(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
     return logged;
 }
 
+static int
+log_cut(struct tide_container *container, const struct tide_mapping *mapping, uint64_t start,
+        uint64_t last)
+{
+    struct tide__logged logged = cut(mapping, start, last);
+
+    return log_add(container, mapping, logged.start, logged.last, false);
+}
+
 int
 tide__log_goes(struct tide_container *container, uint64_t start, uint64_t last)
 {
+    const struct tide *draft = tide_container_draft(container);
     struct tide_iterator walk;
     struct tide_mapping mapping;
-    int error = 0;
+    int error;
 
-    tide_iterate_up(&walk, tide_container_draft(container), start, last);
-    while (error == 0 && tide_iterate_next(&walk, &mapping)) {
-        struct tide__logged logged = cut(&mapping, start, last);
-
-        error = log_add(container, &mapping, logged.start, logged.last, false);
-    }
+    /* Mostly it is one, and a walk is worth its price for more. */
+    if (!tide_first_overlap(draft, start, last, &mapping))
+        return 0;
+    error = log_cut(container, &mapping, start, last);
+    if (mapping.last >= last)
+        return error;
+    tide_iterate_up(&walk, draft, mapping.last + 1, last);
+    while (error == 0 && tide_iterate_next(&walk, &mapping))
+        error = log_cut(container, &mapping, start, last);
     return error;
 }
 

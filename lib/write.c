@@ -266,7 +266,7 @@ int
 tide_replace_deferred(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn,
                       void *arg)
 {
-    return replace(tree, mapping, fn, arg, true);
+    return replace(tree, mapping, fn, arg, fn != NULL);
 }
 
 /* ------------------------------------------------------------------------------------- unmap -- */
@@ -523,7 +523,7 @@ int
 tide_unmap_deferred(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy policy,
                     tide_removed_fn *fn, void *arg, struct tide_unmap_result *result)
 {
-    return unmap(tree, start, last, policy, fn, arg, result, true);
+    return unmap(tree, start, last, policy, fn, arg, result, fn != NULL);
 }
 
 /* ----------------------------------------------------------------------------------- protect -- */
