@@ -4,9 +4,9 @@
  * listed, prepared by the listeners, applied to the tree or the batch, and told.
  */
 #include "container.h"
+#include "memory.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A change that was checked: start .. last is cleared by the policy, and comes is mapped, if not NULL. */
@@ -22,20 +22,13 @@ struct change {
 void *
 tide__container_allocate(struct tide_container *container, size_t size)
 {
-    if (container->allocator.allocate == NULL)
-        return malloc(size);
-    return container->allocator.allocate(container->allocator.context, sizeof(max_align_t), size);
+    return tide__memory_allocate(&container->allocator, size);
 }
 
 void
 tide__container_release(struct tide_container *container, void *memory, size_t size)
 {
-    if (memory == NULL)
-        return;
-    if (container->allocator.allocate == NULL)
-        free(memory);
-    else
-        container->allocator.release(container->allocator.context, memory, size);
+    tide__memory_release(&container->allocator, memory, size);
 }
 
 void
@@ -210,6 +203,17 @@ tide_container_available(const struct tide_container *container)
 
 /* -------------------------------------------------------------------------------- changes -- */
 
+/* What the kind calls the error of an unmap that would cut a mapping. */
+static int
+unmap_error(const struct tide_container *container, int error)
+{
+    if (error == -EINVAL && container->kind == TIDE_CONTAINER_IOMMUFD)
+        return -ENOENT;
+    if (error == -EINVAL && container->kind == TIDE_CONTAINER_VIRTIO_IOMMU)
+        return -ERANGE;
+    return error;
+}
+
 static int
 apply(struct tide_container *container, const struct change *change,
       struct tide_unmap_result *result)
@@ -218,6 +222,7 @@ apply(struct tide_container *container, const struct change *change,
     tide_removed_fn *fn = told ? tide__listeners_released : NULL;
     struct tide_txn *batch = container->batch;
     struct tide *tree = container->tree;
+    int error;
 
     if (change->comes != NULL && !change->replaces)
         return batch != NULL ? tide_txn_map(batch, change->comes) : tide_map(tree, change->comes);
@@ -226,10 +231,12 @@ apply(struct tide_container *container, const struct change *change,
     if (change->replaces)
         return tide_replace_deferred(tree, change->comes, fn, container);
     if (batch != NULL)
-        return tide_txn_unmap_deferred(batch, change->start, change->last, change->policy, fn,
-                                       container, result);
-    return tide_unmap_deferred(tree, change->start, change->last, change->policy, fn, container,
-                               result);
+        error = tide_txn_unmap_deferred(batch, change->start, change->last, change->policy, fn,
+                                        container, result);
+    else
+        error = tide_unmap_deferred(tree, change->start, change->last, change->policy, fn,
+                                    container, result);
+    return unmap_error(container, error);
 }
 
 static int
@@ -273,7 +280,8 @@ foresee(const struct tide_container *container, const struct change *change)
     const struct tide *draft = tide_container_draft(container);
 
     if (change->comes == NULL)
-        return tide_dry_unmap(draft, change->start, change->last, change->policy, NULL, NULL, NULL);
+        return unmap_error(container, tide_dry_unmap(draft, change->start, change->last,
+                                                     change->policy, NULL, NULL, NULL));
     if (change->replaces)
         return tide_dry_replace(draft, change->comes, NULL, NULL, NULL);
     return tide_dry_map(draft, change->comes, NULL);
@@ -423,17 +431,6 @@ check_unmap(const struct tide_container *container, uint64_t start, uint64_t las
     return 0;
 }
 
-/* What the kind calls the error of an unmap that would cut a mapping. */
-static int
-unmap_error(const struct tide_container *container, int error)
-{
-    if (error == -EINVAL && container->kind == TIDE_CONTAINER_IOMMUFD)
-        return -ENOENT;
-    if (error == -EINVAL && container->kind == TIDE_CONTAINER_VIRTIO_IOMMU)
-        return -ERANGE;
-    return error;
-}
-
 int
 tide_container_unmap(struct tide_container *container, uint64_t start, uint64_t last,
                      struct tide_unmap_result *result)
@@ -445,7 +442,7 @@ tide_container_unmap(struct tide_container *container, uint64_t start, uint64_t 
         memset(result, 0, sizeof(*result));
     if (error != 0)
         return error > 0 ? 0 : error;
-    return unmap_error(container, make_change(container, &change, result));
+    return make_change(container, &change, result);
 }
 
 int
@@ -464,7 +461,7 @@ tide_container_unmap_dirty(struct tide_container *container, uint64_t start, uin
         error = check_unmap(container, start, last, &change);
     if (error != 0)
         return error > 0 ? 0 : error;
-    error = unmap_error(container, carry_out(container, &change, result));
+    error = carry_out(container, &change, result);
     /* Who translated before may still write, and mark; the windows stay until nobody does. */
     if (error == 0) {
         tide__container_synchronize(container);
@@ -634,7 +631,7 @@ tide_container_plan_unmap(struct tide_container *container, uint64_t start, uint
     int error = check_unmap(container, start, last, &change);
 
     if (error == 0)
-        error = unmap_error(container, foresee(container, &change));
+        error = foresee(container, &change);
     if (error == 0)
         tell(container, &change, fn, arg);
     return error > 0 ? 0 : error;

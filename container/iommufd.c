@@ -7,10 +7,10 @@
 #include <tidemark/iommufd.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "atomic.h" /* tide__planted */
+#include "memory.h"
 
 #define ACCESS_FLAGS ((uint32_t)(TIDE_IOMMUFD_WRITEABLE | TIDE_IOMMUFD_READABLE))
 #define MAP_FLAGS    (ACCESS_FLAGS | TIDE_IOMMUFD_FIXED_IOVA)
@@ -354,11 +354,21 @@ tide_iommufd_options_default(void)
     return options;
 }
 
+/* Its memory's allocator, in any case one to allocate from. */
+static struct tide_allocator
+allocator_of(const struct tide_iommufd_options *options)
+{
+    static const struct tide_allocator none = { NULL, NULL, NULL, NULL };
+    const struct tide_allocator *allocator = options->container.tree.allocator;
+
+    return allocator != NULL ? *allocator : none;
+}
+
 int
 tide_iommufd_open(const struct tide_iommufd_options *options, struct tide_iommufd **door)
 {
     struct tide_iommufd_options defaults = tide_iommufd_options_default();
-    const struct tide_allocator *allocator;
+    struct tide_allocator allocator;
     struct tide_iommufd *made;
 
     if (options == NULL)
@@ -366,14 +376,11 @@ tide_iommufd_open(const struct tide_iommufd_options *options, struct tide_iommuf
     if (door == NULL || options->size != sizeof(*options) || options->max_ioas == 0 ||
         options->max_ioas > IOAS_MOST || options->container.kind != TIDE_CONTAINER_IOMMUFD)
         return -EINVAL;
-    allocator = options->container.tree.allocator;
-    if (allocator == NULL) {
-        made = malloc(door_size(options));
-    } else {
-        if (allocator->drop != NULL || allocator->allocate == NULL || allocator->release == NULL)
-            return -EINVAL;
-        made = allocator->allocate(allocator->context, sizeof(max_align_t), door_size(options));
-    }
+    allocator = allocator_of(options);
+    if (allocator.drop != NULL || (allocator.allocate == NULL) != (allocator.release == NULL) ||
+        (allocator.allocate == NULL && options->container.tree.allocator != NULL))
+        return -EINVAL;
+    made = tide__memory_allocate(&allocator, door_size(options));
     if (made == NULL)
         return -ENOMEM;
     memset(made, 0, door_size(options));
@@ -385,7 +392,7 @@ tide_iommufd_open(const struct tide_iommufd_options *options, struct tide_iommuf
 void
 tide_iommufd_close(struct tide_iommufd *door)
 {
-    const struct tide_allocator *allocator;
+    struct tide_allocator allocator;
     uint32_t i;
 
     if (door == NULL)
@@ -393,11 +400,8 @@ tide_iommufd_close(struct tide_iommufd *door)
     for (i = 0; i < door->options.max_ioas; i++)
         if (door->ioas[i].owned)
             tide_container_destroy(door->ioas[i].container);
-    allocator = door->options.container.tree.allocator;
-    if (allocator == NULL)
-        free(door);
-    else
-        allocator->release(allocator->context, door, door_size(&door->options));
+    allocator = allocator_of(&door->options);
+    tide__memory_release(&allocator, door, door_size(&door->options));
 }
 
 struct tide_container *

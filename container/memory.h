@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory of the doors' own: from the caller's allocator, of which allocate is NULL where there is none.
+ * Memory of containers and doors themselves: from the caller's allocator, of which allocate is NULL where there is none.
  */
 #ifndef TIDE_CONTAINER_MEMORY_H
 #define TIDE_CONTAINER_MEMORY_H

@@ -469,6 +469,28 @@ Test(container, listeners_are_not_asked_what_the_container_refuses)
     cr_assert_fail("memory without end");
 }
 
+static int
+refuse_as_invalid(void *context, const struct tide_operation *op)
+{
+    (void)context;
+    return op->kind == TIDE_OPERATION_UNMAP ? -EINVAL : 0;
+}
+
+Test(container, what_a_listener_says_is_returned_as_it_is)
+{
+    struct tide_listener listener = { refuse_as_invalid, NULL, NULL, NULL, NULL, 0, 0, NULL };
+
+    FOR_EACH(kind)
+    {
+        open_kind((enum tide_container_kind)kind);
+        EXPECT_OK(tide_container_attach(container, &listener));
+        EXPECT_OK(map(0, PAGE - 1));
+        EXPECT_ERROR(EINVAL, unmap(0, PAGE - 1));
+        EXPECT_ERROR(EINVAL, tide_container_unmap_all(container, NULL));
+        close_it();
+    }
+}
+
 Test(container, masks_are_told_of_aligned_powers_of_two)
 {
     struct tide_listener listener = LISTENER(one);

@@ -73,8 +73,7 @@
  *
  * What a listener of the domain's container (tidemark/container.h) refuses with is told as follows. -EINVAL,
  * -EEXIST: S_INVAL; -ERANGE, -EADDRNOTAVAIL, -EOVERFLOW: S_RANGE; -ENOENT: S_NOENT; -EFAULT (there is no such
- * physical memory): S_FAULT; -ENOMEM, -ENOSPC: S_NOMEM; -ENOTSUP: S_UNSUPP; anything else: S_DEVERR. Of UNMAP,
- * -EINVAL is S_RANGE.
+ * physical memory): S_FAULT; -ENOMEM, -ENOSPC: S_NOMEM; -ENOTSUP: S_UNSUPP; anything else: S_DEVERR.
  *
  * In library tidemark_container. C11 and C++17.
  */
