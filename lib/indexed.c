@@ -11,6 +11,7 @@
 
 #include "edit.h"
 #include "holes.h"
+#include "trace.h"
 
 enum plan { PLAN_DONE, PLAN_REFUSED, PLAN_NO_MEMORY };
 
@@ -219,6 +220,8 @@ tide__special_map(struct tide *tree, const struct tide_mapping *mapping)
 
     if (tide__is_busy(tree))
         return -EBUSY;
+    if ((tree->special & TIDE__TRACED) != 0)
+        return tide__traced_map(tree, mapping);
     tide__indexes_begin(tree);
     plan = plan_mapping(tree, mapping, false);
     if (plan == PLAN_NO_MEMORY)
@@ -235,6 +238,8 @@ tide__special_replace(struct tide *tree, const struct tide_mapping *mapping, tid
 
     if (tide__is_busy(tree))
         return -EBUSY;
+    if ((tree->special & TIDE__TRACED) != 0)
+        return tide__traced_replace(tree, mapping, fn, arg, deferred);
     tide__indexes_begin(tree);
     plan = plan_mapping(tree, mapping, true);
     if (plan == PLAN_NO_MEMORY)
@@ -252,6 +257,8 @@ tide__special_unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_
 
     if (tide__is_busy(tree))
         return -EBUSY;
+    if ((tree->special & TIDE__TRACED) != 0)
+        return tide__traced_unmap(tree, start, last, policy, fn, arg, result, deferred);
     tide__indexes_begin(tree);
     plan = plan_unmap(tree, start, last, policy);
     if (plan == PLAN_NO_MEMORY)
@@ -269,6 +276,8 @@ tide__special_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t
 
     if (tide__is_busy(tree))
         return -EBUSY;
+    if ((tree->special & TIDE__TRACED) != 0)
+        return tide__traced_protect(tree, start, last, flags);
     tide__indexes_begin(tree);
     plan = plan_protect(tree, start, last, flags);
     if (plan == PLAN_NO_MEMORY)

@@ -7,8 +7,9 @@
 
 #include "tree.h"
 
-/* What the public functions do where tree->special is not 0: refuse a write from a removal callback;
- * or see to the indexes before and after the same function, which then finds it to be 0. */
+/* What the public functions do where tree->special is not 0: refuse a write from a removal callback; or tell
+ * the hook after the same function, which then finds one reason less; or see to the indexes before and after
+ * it, which then finds it to be 0. */
 int tide__special_map(struct tide *tree, const struct tide_mapping *mapping);
 int tide__special_replace(struct tide *tree, const struct tide_mapping *mapping,
                           tide_removed_fn *fn, void *arg, bool deferred);

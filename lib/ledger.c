@@ -237,7 +237,7 @@ void
 tide__indexes_fork(struct tide *batch, const struct tide *tree)
 {
     memcpy((void *)&batch->indexes, (const void *)&tree->indexes, sizeof(batch->indexes));
-    batch->special = batch->indexes.kinds;
+    batch->special = tree->special;
     batch->indexes.is_batch = true;
     batch->indexes.base = batch->indexes.stamp + 1;
 }

@@ -33,7 +33,7 @@ tide__lookup_any(const struct tide *tree, uint64_t address, struct tide_mapping 
 
     for (unsigned level = 0; level <= TIDE__MAX_HEIGHT; level++) {
         if (!tide__is_inner(ref))
-            return tide__leaf_lookup(ref, address, granule, mapping);
+            return tide__leaf_lookup(tree, ref, address, granule, mapping);
         ref = tide__step(ref, address, granule);
         tide__prefetch_answer(ref);
     }
@@ -60,7 +60,7 @@ tide__lookup_group(const struct tide *tree, const uint64_t *addresses, size_t co
     for (size_t i = 0; i < count; i++) {
         mappings[i].start = 1;
         mappings[i].last = 0;
-        hits += tide__leaf_lookup(refs[i], addresses[i], tide__granule(addresses[i], shift),
+        hits += tide__leaf_lookup(tree, refs[i], addresses[i], tide__granule(addresses[i], shift),
                                   &mappings[i]);
     }
     return hits;
@@ -208,6 +208,7 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
         live = tide__live_acquire(&tide__leaf_of(ref)->live) & TIDE__LIVE_SLOTS;
         hit = tide__leaf_overlaps(ref, live, address, address);
         if (hit == 0) {
+            tide__probe_miss(tree, address);
             tide_cursor_init(cursor, tree);
             return false;
         }

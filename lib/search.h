@@ -18,6 +18,7 @@
 #define TIDE_LIB_SEARCH_H
 
 #include "node.h"
+#include "probe.h"
 
 #if !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__AVX512F__)
 #define TIDE__SEARCH_AVX512 1
@@ -458,24 +459,38 @@ tide__rank(tide__ref ref, uint64_t address)
     return tide__rank_narrow(node, granule);
 }
 
+/* The answer of a lookup that finds nothing. */
 static tide__always_inline bool
-tide__compact_lookup(const struct tide__compact *leaf, uint64_t address, uint32_t granule,
-                     struct tide_mapping *mapping)
+tide__missed(const struct tide *tree, uint64_t address)
+{
+    tide__probe_miss(tree, address);
+    return false;
+}
+
+static tide__always_inline bool
+tide__compact_lookup(const struct tide *tree, const struct tide__compact *leaf, uint64_t address,
+                     uint32_t granule, struct tide_mapping *mapping)
 {
     /* [ACQ-LIVE] acquire: the slots of the mask are read as they were written before it.
        Pairs with PUB-LIVE in publish.h. Without it: a slot just made live is read half filled. */
     uint32_t live = tide__live_acquire(&leaf->leaf.live);
     uint32_t hit = tide__compact_point(leaf, granule) & live & TIDE__USED_UP;
-    uint64_t start, extent;
+    uint64_t start, extent, into;
     size_t slot;
 
     if (hit == 0)
-        return false;
+        return tide__missed(tree, address);
     slot = tide__lowest_bit(hit);
     start = tide__compact_start(leaf, slot);
     extent = tide__compact_extent(leaf, slot);
-    if (tide__unlikely(address - start > extent)) /* it has the granule's number in another frame */
-        return false;
+    into = address - start;
+#if defined(__GNUC__)
+    /* Neither address nor a multiple of slot is kept: with the tree, for the probe, there would be one
+     * more than there are registers that a hit need not save. */
+    __asm__("" : "+r"(into), "+r"(slot));
+#endif
+    if (tide__unlikely(into > extent)) /* it has the granule's number in another frame */
+        return tide__missed(tree, start + into);
     mapping->start = start;
     mapping->last = start + extent;
     mapping->target = leaf->target[slot];
@@ -484,7 +499,8 @@ tide__compact_lookup(const struct tide__compact *leaf, uint64_t address, uint32_
 }
 
 static tide__never_inline bool
-tide__other_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tide_mapping *mapping)
+tide__other_lookup(const struct tide *tree, tide__ref ref, uint64_t address, uint32_t granule,
+                   struct tide_mapping *mapping)
 {
     const struct tide__leaf *leaf = tide__leaf_of(ref);
     uint32_t hit = tide__live_acquire(&leaf->live) & TIDE__LIVE_SLOTS; /* [ACQ-LIVE] as above */
@@ -496,18 +512,20 @@ tide__other_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tid
     else
         hit = 0;
     if (hit == 0)
-        return false;
+        return tide__missed(tree, address);
     tide__slot_get(ref, tide__lowest_bit(hit), mapping);
     return true;
 }
 
-/* Look one address up in the leaf that owns it; granule is its number in its own frame. */
+/* Look one address up in the leaf that owns it; granule is its number in its own frame. The tree is for the
+ * probe. */
 static tide__always_inline bool
-tide__leaf_lookup(tide__ref ref, uint64_t address, uint32_t granule, struct tide_mapping *mapping)
+tide__leaf_lookup(const struct tide *tree, tide__ref ref, uint64_t address, uint32_t granule,
+                  struct tide_mapping *mapping)
 {
     if (tide__likely(tide__kind_of(ref) == TIDE__COMPACT))
-        return tide__compact_lookup(tide__compact_of(ref), address, granule, mapping);
-    return tide__other_lookup(ref, address, granule, mapping);
+        return tide__compact_lookup(tree, tide__compact_of(ref), address, granule, mapping);
+    return tide__other_lookup(tree, ref, address, granule, mapping);
 }
 
 /* The live slots that share an address with start..last. */

@@ -3,7 +3,10 @@
  * Snapshots: see version.h.
  */
 #include "pool.h"
+#include "probe.h"
 #include "retire.h"
+#include "trace.h"
+#include "version.h"
 
 #include <errno.h>
 
@@ -38,6 +41,8 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
     snapshot->view.snapshots = tree->snapshots;
     snapshot->view.txn = tree->txn;
     *result = snapshot;
+    tide__probe_snapshot(tree, &snapshot->view, tree->mappings);
+    tide__trace_version(tree, TIDE_EVENT_SNAPSHOT, &snapshot->view);
     return 0;
 }
 
@@ -63,6 +68,8 @@ tide__snapshot_free(struct tide *tree, struct tide_snapshot *snapshot)
         snapshot->older->newer = snapshot->newer;
     origin->snapshots--;
     tide__held_release(tree, snapshot, snapshot->older);
+    tide__probe_release(origin, &snapshot->view);
+    tide__trace_version(tree, TIDE_EVENT_RELEASE, &snapshot->view);
     allocator->release(allocator->context, snapshot, sizeof(*snapshot));
 }
 

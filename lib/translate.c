@@ -77,8 +77,10 @@ find_piece(const struct tide *tree, struct tide__owner *owner, uint64_t address,
         *owner = tide__find_owner(tree, address);
         hit = tide__leaf_overlaps(owner->leaf, owner->live, address, address);
     }
-    if (hit == 0)
+    if (hit == 0) {
+        tide__probe_miss(tree, address);
         return -ENOENT;
+    }
     tide__slot_get(owner->leaf, tide__lowest_bit(hit), &mapping);
     if ((access & ~mapping.flags) != 0)
         return -EACCES;

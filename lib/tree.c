@@ -101,6 +101,8 @@ options_are_good(const struct tide_options *options)
         return false;
     if (allocator != NULL && (allocator->allocate == NULL || allocator->release == NULL))
         return false;
+    if (options->trace != NULL && options->trace->event == NULL)
+        return false;
     return rcu == NULL ||
            (rcu->synchronize != NULL && (rcu->defer == NULL || rcu->barrier != NULL));
 }
@@ -193,6 +195,10 @@ tide_create(const struct tide_options *options, struct tide **result)
     tree->max_retired = options->max_retired;
     tree->special = tree->indexes.kinds = options->indexes;
     tree->indexes.index[TIDE__HOLES].by_extent = true;
+    if (options->trace != NULL) {
+        tree->trace = *options->trace;
+        tree->special |= TIDE__TRACED;
+    }
     tree->pool.allocator = *allocator;
     if (options->rcu != NULL) {
         tree->retire.has_rcu = true;

@@ -12,8 +12,9 @@
 
 #include "index.h"
 
-/* In tide.special: a removal callback is running, or a transaction is open. */
-#define TIDE__BUSY (1u << 31)
+/* In tide.special: a removal callback is running, or a transaction is open; there is a hook (trace.h). */
+#define TIDE__BUSY   (1u << 31)
+#define TIDE__TRACED (1u << 30)
 
 /* Retired memory that a tree may always have, whatever its size. */
 #define TIDE__RETIRED_AT_LEAST (UINT64_C(16) << 20)
@@ -94,7 +95,8 @@ struct tide {
 
     _Alignas(TIDE__LINE)
         tide__atomic_ref done; /* what is over: pushed by others, taken by the writer */
-    unsigned special;    /* why writes go another way: TIDE__BUSY, the kinds of indexes; mostly 0 */
+    unsigned
+        special; /* why writes go another way: TIDE__BUSY, TIDE__TRACED, the kinds of indexes; mostly 0 */
     bool in_transaction; /* why it is busy: it has the memory now */
     uint8_t granule_shift;
     uint8_t role;         /* enum tide__role */
@@ -105,6 +107,7 @@ struct tide {
     struct tide_txn *txn;         /* room for one, from the first on */
     uint64_t snapshots;
     struct tide__indexes indexes;
+    struct tide_trace trace; /* of the origin; no event: there is none */
 
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */
     _Alignas(TIDE__LINE) bool ever; /* something was mapped since the last reset */

@@ -5,8 +5,10 @@
  * was there already, and waits for the commit.
  */
 #include "pool.h"
+#include "probe.h"
 #include "publish.h"
 #include "retire.h"
+#include "trace.h"
 
 #include <errno.h>
 
@@ -94,6 +96,8 @@ tide_txn_commit(struct tide_txn *txn)
     tide__publish_severed(tree);
     tide__indexes_publish_now(tree);
     end(tree);
+    tide__probe_commit(tree, &txn->work, tree->mappings);
+    tide__trace_version(tree, TIDE_EVENT_COMMIT, &txn->work);
 }
 
 void
@@ -112,6 +116,8 @@ tide_txn_abort(struct tide_txn *txn)
     if (tree->pool.free_count < tree->pool.reserve)
         tide__pool_fill(tree, tree->pool.reserve, false);
     end(tree);
+    tide__probe_abort(tree, &txn->work);
+    tide__trace_version(tree, TIDE_EVENT_ABORT, &txn->work);
 }
 
 const struct tide *

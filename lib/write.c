@@ -7,8 +7,10 @@
 #include "indexed.h"
 #include "leaf.h"
 #include "pool.h"
+#include "probe.h"
 #include "publish.h"
 #include "retire.h"
+#include "trace.h"
 #include "version.h"
 
 #include <errno.h>
@@ -39,6 +41,17 @@ fill_reserve(struct tide *tree)
 {
     return tide__likely(tree->pool.free_count >= tree->pool.reserve) ||
            tide__pool_fill(tree, tree->pool.reserve, true);
+}
+
+/* Tell of the mappings at the ends of a range, perhaps the same or NULL, that the change of it has cut. */
+static void
+tell_cuts(struct tide *tree, const struct tide_mapping *low, const struct tide_mapping *high,
+          uint64_t start, uint64_t last)
+{
+    if (low != NULL && (low->start < start || low->last > last))
+        tide__trace_cut(tree, low, start, last);
+    if (high != NULL && high->last > last && (low == NULL || high->start != low->start))
+        tide__trace_cut(tree, high, start, last);
 }
 
 /* --------------------------------------------------------------------------------------- map -- */
@@ -174,16 +187,13 @@ map_by_edit(struct tide *tree, const struct tide_mapping *mapping)
     return tide__edit_apply(&edit);
 }
 
-int
-tide_map(struct tide *tree, const struct tide_mapping *mapping)
+static tide__always_inline int
+map(struct tide *tree, const struct tide_mapping *mapping)
 {
     const struct tide__site *site = &tree->site;
     struct tide_mapping found;
-    int error;
+    int error = tide__check_mapping(tree, mapping);
 
-    if (tide__unlikely(tree->special != 0))
-        return tide__special_map(tree, mapping);
-    error = tide__check_mapping(tree, mapping);
     if (error != 0)
         return error;
     begin(tree);
@@ -209,6 +219,19 @@ tide_map(struct tide *tree, const struct tide_mapping *mapping)
     return map_by_edit(tree, mapping);
 }
 
+int
+tide_map(struct tide *tree, const struct tide_mapping *mapping)
+{
+    int error;
+
+    if (tide__unlikely(tree->special != 0))
+        return tide__special_map(tree, mapping);
+    error = map(tree, mapping);
+    if (error == 0)
+        tide__probe_map(tree, mapping);
+    return error;
+}
+
 /* Whether a tree that is at most two mappings below its limit would pass it, when pieces are added
  * and every mapping wholly inside the range goes. */
 static bool
@@ -230,12 +253,25 @@ replace_passes_limit(const struct tide *tree, uint64_t start, uint64_t last)
     return after > tree->max_mappings && after > tree->mappings;
 }
 
+/* The mapping of an address, in the leaf that owns it; NULL: none. */
+static const struct tide_mapping *
+mapping_of(tide__ref leaf, uint64_t address, struct tide_mapping *mapping)
+{
+    uint32_t hit = tide__leaf_overlaps(leaf, tide__live(leaf), address, address);
+
+    if (hit == 0)
+        return NULL;
+    tide__slot_get(leaf, tide__lowest_bit(hit), mapping);
+    return mapping;
+}
+
 static int
 replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn, void *arg,
         bool deferred)
 {
     struct tide__edit edit;
-    struct tide_mapping displaced;
+    struct tide_mapping displaced, ends[2];
+    const struct tide_mapping *low, *high;
     int error;
 
     if (tide__unlikely(tree->special != 0))
@@ -253,7 +289,16 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
     edit.arg = arg;
     edit.deferred = deferred;
     find_owners(&edit);
-    return fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+    low = mapping_of(edit.left.leaf, mapping->start, &ends[0]);
+    high = mapping_of(edit.right->leaf, mapping->last, &ends[1]);
+    if (!fill_reserve(tree))
+        return -ENOMEM;
+    error = tide__edit_apply(&edit);
+    if (error != 0)
+        return error;
+    tell_cuts(tree, low, high, mapping->start, mapping->last);
+    tide__probe_replace(tree, mapping);
+    return 0;
 }
 
 int
@@ -465,6 +510,8 @@ unmap_by_edit(struct tide__edit *edit, enum tide_unmap_policy policy)
         drop_empty_leaves(tree);
     if (tree->pool.free_count < tree->pool.reserve)
         tide__pool_fill(tree, tree->pool.reserve, false);
+    if (error == 0 && policy != TIDE_UNMAP_COVERED)
+        tell_cuts(tree, &low, &high, start, last);
     return error;
 }
 
@@ -508,6 +555,8 @@ unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy p
             error = unmap_slowly(tree, start, last, policy, fn, arg, result, deferred);
         else if (fn != NULL)
             tide__edit_tell(tree, tree->site.leaf, tree->site.overlaps, start, last, fn, arg);
+        if (error == 0)
+            tide__probe_unmap(tree, start, last, policy, result);
     }
     return error;
 }
@@ -548,15 +597,14 @@ any_changes(const struct tide *tree, uint64_t start, uint64_t last, uint32_t fla
     return false;
 }
 
-int
-tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+static int
+protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
 {
     struct tide__edit edit;
     struct tide_mapping low, high;
     uint64_t cuts;
+    int error;
 
-    if (tide__unlikely(tree->special != 0))
-        return tide__special_protect(tree, start, last, flags);
     if (!tide__range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
         (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
@@ -569,5 +617,22 @@ tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
            (uint64_t)(will_change(&high, flags) && high.last > last);
     if (cuts > 0 && tree->max_mappings != 0 && tree->mappings + cuts > tree->max_mappings)
         return -ENOSPC;
-    return fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+    error = fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+    if (error == 0)
+        tell_cuts(tree, will_change(&low, flags) ? &low : NULL,
+                  will_change(&high, flags) ? &high : NULL, start, last);
+    return error;
+}
+
+int
+tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
+{
+    int error;
+
+    if (tide__unlikely(tree->special != 0))
+        return tide__special_protect(tree, start, last, flags);
+    error = protect(tree, start, last, flags);
+    if (error == 0)
+        tide__probe_protect(tree, start, last, flags);
+    return error;
 }

@@ -37,8 +37,8 @@
  * Two contexts are named below.
  *   Writer: the caller is the only one calling functions of the "Writer" context on this tree, and
  *           is not inside a read-side section (the call may wait for a grace period). A removal
- *           callback that runs inside a write may ask any question of the tree; a write from there
- *           returns -EBUSY.
+ *           callback that runs inside a write, or the hook of struct tide_trace, may ask any
+ *           question of the tree; a write from there returns -EBUSY.
  *   Reader: inside a read-side section of the RCU given to tide_create, or the writer itself, or
  *           any thread while no write is under way. Never waits.
  *
@@ -143,6 +143,59 @@ struct tide_rcu {
     void *context;
 };
 
+/* What tide_unmap does with mappings that stick out of the range. */
+enum tide_unmap_policy {
+    TIDE_UNMAP_SPLIT,   /* cut them at the edges of the range */
+    TIDE_UNMAP_WHOLE,   /* refuse: -EINVAL, nothing changed (vfio type1 v2, virtio-iommu) */
+    TIDE_UNMAP_EXACT,   /* only one mapping with exactly these bounds, else -ENOENT (vfio-user) */
+    TIDE_UNMAP_COVERED, /* leave them alone, remove what lies wholly inside */
+};
+
+struct tide_unmap_result {
+    uint64_t mappings;       /* that lost at least one address */
+    uint64_t splits;         /* those of them that live on in one or two pieces */
+    struct tide_bytes bytes; /* addresses that were mapped before and are not now */
+};
+
+/* What has happened to a tree. */
+enum tide_event_kind {
+    TIDE_EVENT_MAP,     /* mapping is new (by tide_map_anywhere too) */
+    TIDE_EVENT_REPLACE, /* the same, and what it displaced is gone */
+    TIDE_EVENT_UNMAP,   /* start .. last was unmapped, as policy says, with result */
+    TIDE_EVENT_PROTECT, /* the mappings of start .. last have flags */
+    TIDE_EVENT_SPLIT, /* the next of the above cut mapping in pieces: of this, it was start .. last */
+    TIDE_EVENT_COMMIT,   /* readers see version, a transaction, which is over */
+    TIDE_EVENT_ABORT,    /* nobody will */
+    TIDE_EVENT_SNAPSHOT, /* version is a new snapshot */
+    TIDE_EVENT_RELEASE,  /* the memory of version, which was released, is being given back */
+};
+
+/* What a kind does not name is zeroes. */
+struct tide_event {
+    enum tide_event_kind kind;
+    enum tide_unmap_policy policy;
+    const struct tide *tree; /* that was written to: tide_txn_tree for a change in a transaction */
+    const struct tide *version; /* tide_txn_tree or tide_snapshot_tree; after COMMIT, ABORT and
+                                   RELEASE only a number */
+    uint64_t start, last;       /* as asked for; of MAP and REPLACE those of mapping */
+    uint32_t flags;
+    struct tide_mapping mapping; /* what is mapped now; SPLIT: what was, whole */
+    struct tide_unmap_result result;
+};
+
+/* Who is told of what is written to a tree; docs/tracing.md has more ways, and an example.
+ * event: called by the writer for each write that has succeeded, whether it found anything to change or not,
+ *     after publication and after removal callbacks that run inside the write, before it returns. Those of a
+ *     transaction come as its changes are made, before anybody sees them. A RELEASE comes when the next write
+ *     has work with it, perhaps in the midst of that write, whose own event follows. It may ask any
+ *     question of the tree that Readers may; a write from there returns -EBUSY, and a transaction must
+ *     not be ended. *event is valid until it returns.
+ * Lookups are not told of: they are wait-free, and whoever asks has the answer. */
+struct tide_trace {
+    void (*event)(void *context, const struct tide_event *event);
+    void *context;
+};
+
 /* The versions of the lookups. BEST is the fastest that the machine has. */
 enum tide_isa { TIDE_ISA_BEST, TIDE_ISA_PLAIN, TIDE_ISA_AVX2, TIDE_ISA_AVX512 };
 
@@ -171,31 +224,18 @@ struct tide_options {
                               a grace period; 0: the larger of 16 MiB and the nodes in the tree */
     enum tide_isa isa;    /* what lookups are compiled for; the answers are the same */
     uint32_t indexes;     /* TIDE_INDEX_..., or 0 */
+    const struct tide_trace *trace; /* NULL: nobody is told of what is written */
 };
 
 static inline struct tide_options
 tide_options_default(void)
 {
     struct tide_options options = {
-        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0, TIDE_ISA_BEST, 0
+        sizeof(struct tide_options), NULL, NULL, 0, UINT64_MAX, 1, 0, 0, TIDE_ISA_BEST, 0, NULL
     };
 
     return options;
 }
-
-/* What tide_unmap does with mappings that stick out of the range. */
-enum tide_unmap_policy {
-    TIDE_UNMAP_SPLIT,   /* cut them at the edges of the range */
-    TIDE_UNMAP_WHOLE,   /* refuse: -EINVAL, nothing changed (vfio type1 v2, virtio-iommu) */
-    TIDE_UNMAP_EXACT,   /* only one mapping with exactly these bounds, else -ENOENT (vfio-user) */
-    TIDE_UNMAP_COVERED, /* leave them alone, remove what lies wholly inside */
-};
-
-struct tide_unmap_result {
-    uint64_t mappings;       /* that lost at least one address */
-    uint64_t splits;         /* those of them that live on in one or two pieces */
-    struct tide_bytes bytes; /* addresses that were mapped before and are not now */
-};
 
 struct tide_statistics {
     uint64_t mappings;
