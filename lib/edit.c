@@ -34,6 +34,8 @@ tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
     if (mapping->last > edit->last)
         pieces[count++] = tide__clip(mapping, edit->last + 1, mapping->last);
 
+    if (mapping->start < edit->start || mapping->last > edit->last)
+        edit->cut[edit->tally.cuts++ & 1] = *mapping;
     edit->tally.mappings++;
     edit->tally.pieces += count;
     edit->tally.splits += count > 0;

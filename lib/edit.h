@@ -49,6 +49,7 @@ struct tide__tally {
     uint64_t pieces;   /* mappings made of them */
     uint64_t nodes;    /* of dropped subtrees */
     unsigned empty;    /* leaves that were, of those unlinked */
+    unsigned cuts;     /* mappings that stick out, 2 at the most */
     struct tide_bytes bytes;
 };
 
@@ -71,6 +72,7 @@ struct tide__edit {
 
     uint64_t floor; /* how far it may go into the reserve */
     struct tide__tally tally;
+    struct tide_mapping cut[2]; /* as they were, tally.cuts of them, in any order */
 };
 
 static inline void

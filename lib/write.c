@@ -43,15 +43,15 @@ fill_reserve(struct tide *tree)
            tide__pool_fill(tree, tree->pool.reserve, true);
 }
 
-/* Tell of the mappings at the ends of a range, perhaps the same or NULL, that the change of it has cut. */
+/* Tell of the mappings that a change has cut, in order. */
 static void
-tell_cuts(struct tide *tree, const struct tide_mapping *low, const struct tide_mapping *high,
-          uint64_t start, uint64_t last)
+tell_cuts(const struct tide__edit *edit)
 {
-    if (low != NULL && (low->start < start || low->last > last))
-        tide__trace_cut(tree, low, start, last);
-    if (high != NULL && high->last > last && (low == NULL || high->start != low->start))
-        tide__trace_cut(tree, high, start, last);
+    unsigned count = edit->tally.cuts;
+    unsigned low = count == 2 && edit->cut[1].start < edit->cut[0].start;
+
+    for (unsigned i = 0; i < count; i++)
+        tide__trace_cut(edit->tree, &edit->cut[i ^ low], edit->start, edit->last);
 }
 
 /* --------------------------------------------------------------------------------------- map -- */
@@ -253,25 +253,12 @@ replace_passes_limit(const struct tide *tree, uint64_t start, uint64_t last)
     return after > tree->max_mappings && after > tree->mappings;
 }
 
-/* The mapping of an address, in the leaf that owns it; NULL: none. */
-static const struct tide_mapping *
-mapping_of(tide__ref leaf, uint64_t address, struct tide_mapping *mapping)
-{
-    uint32_t hit = tide__leaf_overlaps(leaf, tide__live(leaf), address, address);
-
-    if (hit == 0)
-        return NULL;
-    tide__slot_get(leaf, tide__lowest_bit(hit), mapping);
-    return mapping;
-}
-
 static int
 replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *fn, void *arg,
         bool deferred)
 {
     struct tide__edit edit;
-    struct tide_mapping displaced, ends[2];
-    const struct tide_mapping *low, *high;
+    struct tide_mapping displaced;
     int error;
 
     if (tide__unlikely(tree->special != 0))
@@ -289,16 +276,12 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
     edit.arg = arg;
     edit.deferred = deferred;
     find_owners(&edit);
-    low = mapping_of(edit.left.leaf, mapping->start, &ends[0]);
-    high = mapping_of(edit.right->leaf, mapping->last, &ends[1]);
-    if (!fill_reserve(tree))
-        return -ENOMEM;
-    error = tide__edit_apply(&edit);
-    if (error != 0)
-        return error;
-    tell_cuts(tree, low, high, mapping->start, mapping->last);
-    tide__probe_replace(tree, mapping);
-    return 0;
+    error = fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
+    if (error == 0) {
+        tell_cuts(&edit);
+        tide__probe_replace(tree, mapping);
+    }
+    return error;
 }
 
 int
@@ -510,8 +493,8 @@ unmap_by_edit(struct tide__edit *edit, enum tide_unmap_policy policy)
         drop_empty_leaves(tree);
     if (tree->pool.free_count < tree->pool.reserve)
         tide__pool_fill(tree, tree->pool.reserve, false);
-    if (error == 0 && policy != TIDE_UNMAP_COVERED)
-        tell_cuts(tree, &low, &high, start, last);
+    if (error == 0)
+        tell_cuts(edit);
     return error;
 }
 
@@ -619,8 +602,7 @@ protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
         return -ENOSPC;
     error = fill_reserve(tree) ? tide__edit_apply(&edit) : -ENOMEM;
     if (error == 0)
-        tell_cuts(tree, will_change(&low, flags) ? &low : NULL,
-                  will_change(&high, flags) ? &high : NULL, start, last);
+        tell_cuts(&edit);
     return error;
 }
 
