@@ -605,7 +605,7 @@ main(int argc, char **argv)
 
     program_usage(argc, argv, "--seed N --requests N");
     seed = program_number(argc, argv, "--seed", 1);
-    requests = program_number(argc, argv, "--requests", 200000);
+    requests = program_number(argc, argv, "--requests", 500000);
     printf("SEED=%" PRIu64 "\n", seed);
     source.state = seed;
     run(requests, PAGE, false);

@@ -122,7 +122,7 @@ TIDE_NODISCARD int tide_vfio_user_plan_map(struct tide_container *container, con
 /* Do what VFIO_USER_DMA_UNMAP asks for. Before it replies the server has to let go of the region, which
  * readers that found it may use until a grace period is over. Then listeners' released is told of what goes
  * to munmap: start .. last, at target; with TIDE_OPAQUE there is nothing. tide_container_barrier waits for
- * that.
+ * that. What was logged of the region is dropped: a client that wants it asks before.
  * Returns, for the first reason in this order,
  *   0           with TIDE_VFIO_USER_UNMAP_ALL also where nothing is mapped
  *   -EINVAL     size or argsz is too small, or a flag that is none
