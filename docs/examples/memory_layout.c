@@ -49,7 +49,8 @@ static atomic_bool stop, gone;
 static void
 wait_for_round(void *context)
 {
-    unsigned long seen = atomic_load(&rounds);
+    /* Not a load: who counts on from here sees what was written before. */
+    unsigned long seen = atomic_fetch_add(&rounds, 0);
 
     (void)context;
     while (atomic_load(&rounds) == seen && !atomic_load(&gone))
