@@ -17,6 +17,7 @@
 
 #include "support/alloc.h"
 #include "support/fake_rcu.h"
+#include "support/flat_list.h"
 #include "support/program.h"
 #include "support/random.h"
 
@@ -35,12 +36,6 @@ static const struct world {
     { "whole space", 0, UINT64_C(1) << 58, false },
 };
 
-/* What is mapped, ascending. */
-struct list {
-    struct tide_mapping at[2 * CELLS];
-    size_t count;
-};
-
 static const struct world *world;
 static enum tide_container_kind kind;
 static struct random_source source;
@@ -49,7 +44,7 @@ static struct fake_rcu rcu;
 static struct tide_container *container;
 static uint64_t seed, operation, succeeded, starved_often, refused_often;
 static bool batch, replaying;
-static struct list now, draft, backend, mirror, masked;
+static struct flat_list now, draft, backend, mirror, masked;
 static uint64_t went[CELLS],
     told[CELLS]; /* how often each page of targets went, and was released */
 static bool page_valid[CELLS], page_allowed[CELLS], any_allowed;
@@ -90,125 +85,41 @@ cell_of(uint64_t address)
     return (address - world->base) / world->unit;
 }
 
-/* ----------------------------------------------------------------------------------- lists -- */
-
-static bool
-overlaps(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
-{
-    return mapping->start <= last && start <= mapping->last;
-}
-
-static bool
-any_overlap(const struct list *list, uint64_t start, uint64_t last)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (overlaps(&list->at[i], start, last))
-            return true;
-    return false;
-}
-
-static void
-list_add(struct list *list, const struct tide_mapping *mapping)
-{
-    size_t i = list->count++;
-
-    for (; i > 0 && list->at[i - 1].start > mapping->start; i--)
-        list->at[i] = list->at[i - 1];
-    list->at[i] = *mapping;
-}
-
-/* Take start .. last away, cutting. */
-static void
-list_cut(struct list *list, uint64_t start, uint64_t last)
-{
-    struct list kept = { .count = 0 };
-
-    for (size_t i = 0; i < list->count; i++) {
-        struct tide_mapping part = list->at[i];
-
-        if (!overlaps(&part, start, last)) {
-            list_add(&kept, &part);
-            continue;
-        }
-        if (part.start < start) {
-            part.last = start - 1;
-            list_add(&kept, &part);
-        }
-        part = list->at[i];
-        if (part.last > last) {
-            if ((part.flags & TIDE_OPAQUE) == 0)
-                part.target += last + 1 - part.start;
-            part.start = last + 1;
-            list_add(&kept, &part);
-        }
-    }
-    *list = kept;
-}
-
-static bool
-same_mapping(const struct tide_mapping *a, const struct tide_mapping *b)
-{
-    return a->start == b->start && a->last == b->last && a->target == b->target &&
-           a->flags == b->flags;
-}
-
-static bool
-same_list(const struct list *a, const struct list *b)
-{
-    if (a->count != b->count)
-        return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (!same_mapping(&a->at[i], &b->at[i]))
-            return false;
-    return true;
-}
-
-static void
-list_of_tree(const struct tide *tree, struct list *list)
-{
-    struct tide_iterator walk;
-
-    list->count = 0;
-    tide_iterate_up(&walk, tree, 0, UINT64_MAX);
-    while (list->count < 2 * CELLS && tide_iterate_next(&walk, &list->at[list->count]))
-        list->count++;
-}
-
 /* ------------------------------------------------------------------------------- listeners -- */
 
 /* What an operation says has to be in the list that it is applied to. */
 static void
-list_apply(struct list *list, const struct tide_operation *op)
+list_apply(struct flat_list *list, const struct tide_operation *op)
 {
     const struct tide_mapping *gone = op->kind == TIDE_OPERATION_REMAP ? &op->whole : &op->mapping;
 
     if (op->kind == TIDE_OPERATION_MAP) {
-        check(!any_overlap(list, op->mapping.start, op->mapping.last), "told to map over others");
-        list_add(list, &op->mapping);
+        check(!flat_any(list, op->mapping.start, op->mapping.last), "told to map over others");
+        flat_add(list, &op->mapping);
         return;
     }
     for (size_t i = 0; i < list->count; i++)
-        if (same_mapping(&list->at[i], gone)) {
-            list_cut(list, gone->start, gone->last);
+        if (flat_same_mapping(&list->at[i], gone)) {
+            flat_cut(list, gone->start, gone->last);
             if (op->kind == TIDE_OPERATION_REMAP && op->below.start <= op->below.last)
-                list_add(list, &op->below);
+                flat_add(list, &op->below);
             if (op->kind == TIDE_OPERATION_REMAP && op->above.start <= op->above.last)
-                list_add(list, &op->above);
+                flat_add(list, &op->above);
             return;
         }
     fail("told to unmap what is not there");
 }
 
 static void
-list_take_back(struct list *list, const struct tide_operation *op)
+list_take_back(struct flat_list *list, const struct tide_operation *op)
 {
     if (op->kind == TIDE_OPERATION_MAP) {
-        list_cut(list, op->mapping.start, op->mapping.last);
+        flat_cut(list, op->mapping.start, op->mapping.last);
         return;
     }
     if (op->kind == TIDE_OPERATION_REMAP)
-        list_cut(list, op->whole.start, op->whole.last);
-    list_add(list, op->kind == TIDE_OPERATION_REMAP ? &op->whole : &op->mapping);
+        flat_cut(list, op->whole.start, op->whole.last);
+    flat_add(list, op->kind == TIDE_OPERATION_REMAP ? &op->whole : &op->mapping);
 }
 
 static int
@@ -235,7 +146,7 @@ mirror_applied(void *context, const struct tide_operation *op)
 
 /* Pieces are noted down in full, cell by cell: masks say nothing of bounds. */
 static void
-masked_change(struct list *list, const struct tide_operation *op, bool comes)
+masked_change(struct flat_list *list, const struct tide_operation *op, bool comes)
 {
     uint64_t mask = op->mapping.last - op->mapping.start;
 
@@ -249,11 +160,11 @@ masked_change(struct list *list, const struct tide_operation *op, bool comes)
         part.last = last_of(cell);
         if ((part.flags & TIDE_OPAQUE) == 0)
             part.target += part.start - op->mapping.start;
-        check(any_overlap(list, part.start, part.last) != comes, "a mask twice");
+        check(flat_any(list, part.start, part.last) != comes, "a mask twice");
         if (comes)
-            list_add(list, &part);
+            flat_add(list, &part);
         else
-            list_cut(list, part.start, part.last);
+            flat_cut(list, part.start, part.last);
     }
 }
 
@@ -292,7 +203,7 @@ static bool attached[4];
 /* ------------------------------------------------------------------------------- comparing -- */
 
 static void
-split_cells(const struct list *list, struct list *cells)
+split_cells(const struct flat_list *list, struct flat_list *cells)
 {
     cells->count = 0;
     for (size_t i = 0; i < list->count; i++)
@@ -303,7 +214,7 @@ split_cells(const struct list *list, struct list *cells)
             part.last = last_of(c);
             if ((part.flags & TIDE_OPAQUE) == 0)
                 part.target += part.start - list->at[i].start;
-            list_add(cells, &part);
+            flat_add(cells, &part);
         }
 }
 
@@ -328,17 +239,17 @@ compare_dirty(void)
 static void
 compare(void)
 {
-    struct list found, cells;
+    struct flat_list found, cells;
     const char *reason;
 
-    list_of_tree(tide_container_tree(container), &found);
-    check(same_list(&found, &now), "readers see something else");
-    list_of_tree(tide_container_draft(container), &found);
-    check(same_list(&found, &draft), "the batch has something else");
-    check(!attached[0] || same_list(&backend, &draft), "the backend has something else");
-    check(!attached[1] || same_list(&mirror, &now), "the mirror has something else");
+    flat_of_tree(&found, tide_container_tree(container));
+    check(flat_same(&found, &now), "readers see something else");
+    flat_of_tree(&found, tide_container_draft(container));
+    check(flat_same(&found, &draft), "the batch has something else");
+    check(!attached[0] || flat_same(&backend, &draft), "the backend has something else");
+    check(!attached[1] || flat_same(&mirror, &now), "the mirror has something else");
     split_cells(&draft, &cells);
-    check(!attached[2] || same_list(&masked, &cells), "the one with masks has something else");
+    check(!attached[2] || flat_same(&masked, &cells), "the one with masks has something else");
     check(tide_container_available(container) == LIMIT - draft.count, "available is wrong");
     if (operation % 16 != 0)
         return;
@@ -349,7 +260,7 @@ compare(void)
 
 /* ---------------------------------------------------------------------------- what is told -- */
 
-static struct list planned;
+static struct flat_list planned;
 
 static void
 apply_plan(const struct tide_operation *op, void *arg)
@@ -360,7 +271,7 @@ apply_plan(const struct tide_operation *op, void *arg)
 
 /* After a change that made `after` of the draft: with error, nothing of it has happened. */
 static void
-changed(int error, int expected, const struct list *after)
+changed(int error, int expected, const struct flat_list *after)
 {
     if (error == -ENOMEM || error == REFUSE) {
         starved_often += error == -ENOMEM;
@@ -377,9 +288,9 @@ changed(int error, int expected, const struct list *after)
     draft = *after;
     if (!batch) {
         for (uint64_t cell = 0; cell < CELLS; cell++) {
-            bool was = any_overlap(&now, start_of(cell), last_of(cell));
+            bool was = flat_any(&now, start_of(cell), last_of(cell));
 
-            if (was && !any_overlap(&draft, start_of(cell), last_of(cell))) {
+            if (was && !flat_any(&draft, start_of(cell), last_of(cell))) {
                 went[cell]++;
                 page_dirty[cell] = false;
             }
@@ -410,7 +321,7 @@ random_mapping(void)
 }
 
 static int
-map_result(const struct tide_mapping *mapping, bool replaces, struct list *after)
+map_result(const struct tide_mapping *mapping, bool replaces, struct flat_list *after)
 {
     bool type1 = kind == TIDE_CONTAINER_TYPE1V1 || kind == TIDE_CONTAINER_TYPE1V2;
     bool valid = true;
@@ -421,22 +332,22 @@ map_result(const struct tide_mapping *mapping, bool replaces, struct list *after
         mapping->start % world->unit != 0 || (mapping->last + 1) % world->unit != 0)
         return -EINVAL;
     for (uint64_t cell = 0; cell < CELLS; cell++)
-        if (!page_valid[cell] && overlaps(mapping, start_of(cell), last_of(cell)))
+        if (!page_valid[cell] && flat_meets(mapping, start_of(cell), last_of(cell)))
             valid = false;
     if (mapping->start < world->base || mapping->last > last_of(CELLS - 1))
         valid = false;
     if (!valid && !type1)
         return -EADDRNOTAVAIL;
     if (replaces)
-        list_cut(after, mapping->start, mapping->last);
-    if (any_overlap(after, mapping->start, mapping->last))
+        flat_cut(after, mapping->start, mapping->last);
+    if (flat_any(after, mapping->start, mapping->last))
         error = -EEXIST;
     else if (after->count >= LIMIT)
         error = -ENOSPC;
     else if (!valid)
         error = -EADDRNOTAVAIL;
     else
-        list_add(after, mapping);
+        flat_add(after, mapping);
     return error;
 }
 
@@ -447,7 +358,7 @@ displace(const struct tide_mapping *mapping)
     if (batch)
         return;
     for (uint64_t cell = cell_of(mapping->start); cell <= cell_of(mapping->last); cell++)
-        if (any_overlap(&now, start_of(cell), last_of(cell)))
+        if (flat_any(&now, start_of(cell), last_of(cell)))
             went[cell]++;
 }
 
@@ -456,14 +367,14 @@ do_map(void)
 {
     struct tide_mapping mapping = random_mapping();
     bool replaces = random_below(&source, 3) == 0;
-    struct list after;
+    struct flat_list after;
     int expected = map_result(&mapping, replaces, &after), error;
 
     planned = draft;
     error = replaces ? tide_container_plan_replace(container, &mapping, apply_plan, &planned)
                      : tide_container_plan_map(container, &mapping, apply_plan, &planned);
     check(error == expected, "a planned map returns something else");
-    check(error != 0 || same_list(&planned, &after), "a planned map is another");
+    check(error != 0 || flat_same(&planned, &after), "a planned map is another");
     error = replaces ? tide_container_replace(container, &mapping)
                      : tide_container_map(container, &mapping);
     if (error == 0 && replaces)
@@ -472,10 +383,10 @@ do_map(void)
 }
 
 static int
-unmap_result(uint64_t start, uint64_t last, struct list *after)
+unmap_result(uint64_t start, uint64_t last, struct flat_list *after)
 {
     bool sticks = false, exact = false;
-    struct list before = draft;
+    struct flat_list before = draft;
 
     *after = draft;
     if (start > last)
@@ -487,14 +398,14 @@ unmap_result(uint64_t start, uint64_t last, struct list *after)
             *after = draft;
             return 0;
         }
-        if (!overlaps(m, start, last))
+        if (!flat_meets(m, start, last))
             continue;
         sticks |= m->start < start || m->last > last;
         exact |= m->start == start && m->last == last;
         if (kind == TIDE_CONTAINER_SPLIT)
-            list_cut(after, m->start > start ? m->start : start, m->last < last ? m->last : last);
+            flat_cut(after, m->start > start ? m->start : start, m->last < last ? m->last : last);
         else
-            list_cut(after, m->start, m->last);
+            flat_cut(after, m->start, m->last);
     }
     switch (kind) {
     case TIDE_CONTAINER_TYPE1V2:
@@ -517,7 +428,7 @@ do_unmap(void)
 {
     struct tide_mapping range = random_mapping();
     struct tide_unmap_result result;
-    struct list after, cells_before, cells_after;
+    struct flat_list after, cells_before, cells_after;
     int expected, error;
 
     if (draft.count > 0 && random_below(&source, 2) == 0)
@@ -532,7 +443,7 @@ do_unmap(void)
     planned = draft;
     error = tide_container_plan_unmap(container, range.start, range.last, apply_plan, &planned);
     check(error == expected, "a planned unmap returns something else");
-    check(error != 0 || same_list(&planned, &after), "a planned unmap is another");
+    check(error != 0 || flat_same(&planned, &after), "a planned unmap is another");
     split_cells(&draft, &cells_before);
     split_cells(&after, &cells_after);
     error = tide_container_unmap(container, range.start, range.last, &result);
@@ -549,7 +460,7 @@ do_unmap(void)
 static void
 do_unmap_all(void)
 {
-    struct list after = { .count = 0 };
+    struct flat_list after = { .count = 0 };
 
     changed(tide_container_unmap_all(container, NULL), 0, &after);
 }
@@ -558,7 +469,7 @@ static void
 do_copy(void)
 {
     struct tide_mapping from = random_mapping(), to = random_mapping();
-    struct list after = draft;
+    struct flat_list after = draft;
     int expected = 0, error;
 
     from.flags = TIDE_READ | TIDE_WRITE;
@@ -569,16 +480,16 @@ do_copy(void)
     else if (to.start + (from.last - from.start) < to.start)
         expected = -EOVERFLOW;
     for (uint64_t a = from.start; expected == 0 && a <= from.last; a += world->unit) {
-        if (!any_overlap(&draft, a, a))
+        if (!flat_any(&draft, a, a))
             expected = -ENOENT;
         if (a + world->unit < a)
             break;
     }
     for (size_t i = 0; expected == 0 && i < now.count; i++) {
         struct tide_mapping part = now.at[i];
-        struct list others = draft;
+        struct flat_list others = draft;
 
-        if (!overlaps(&part, from.start, from.last))
+        if (!flat_meets(&part, from.start, from.last))
             continue;
         if (part.start < from.start) {
             if ((part.flags & TIDE_OPAQUE) == 0)
@@ -621,7 +532,7 @@ do_batch(void)
     }
     tide_container_commit(container);
     for (uint64_t cell = 0; cell < CELLS; cell++)
-        if (!any_overlap(&draft, start_of(cell), last_of(cell)))
+        if (!flat_any(&draft, start_of(cell), last_of(cell)))
             page_dirty[cell] = false;
     now = draft;
     /* What went within it is not followed. */
@@ -645,7 +556,7 @@ do_attach(void)
 {
     size_t i = random_below(&source, 4);
     struct tide_listener *listener = &listeners[i];
-    struct list *list = listener->context;
+    struct flat_list *list = listener->context;
     struct tide_attachment *attachment;
     int error;
 
@@ -722,8 +633,8 @@ do_valid(void)
     }
     for (uint64_t cell = 0; cell < CELLS; cell++)
         if (!valid[cell])
-            clash |= any_overlap(&now, start_of(cell), last_of(cell)) ||
-                     any_overlap(&draft, start_of(cell), last_of(cell)) ||
+            clash |= flat_any(&now, start_of(cell), last_of(cell)) ||
+                     flat_any(&draft, start_of(cell), last_of(cell)) ||
                      (any_allowed && page_allowed[cell]);
     error =
         tide_container_set_valid(container, world->base, start_of(CELLS - 1) + (world->unit - 1),
@@ -798,7 +709,7 @@ do_hole(void)
     request.extent = extent * world->unit - 1;
     request.highest = random_below(&source, 2) == 0;
     for (cell = 0; cell + extent <= CELLS; cell++) {
-        bool good = !any_overlap(&draft, start_of(cell), last_of(cell + extent - 1));
+        bool good = !flat_any(&draft, start_of(cell), last_of(cell + extent - 1));
 
         for (uint64_t c = cell; c < cell + extent; c++)
             good &= page_valid[c] && (!any_allowed || page_allowed[c]);
@@ -840,7 +751,7 @@ do_dirty(void)
         return;
     tide_container_dirty_mark(container, start_of(first), start_of(last));
     for (uint64_t cell = first; tracking && cell <= last; cell++)
-        if (any_overlap(&now, start_of(cell), last_of(cell)))
+        if (flat_any(&now, start_of(cell), last_of(cell)))
             page_dirty[cell] = true;
 }
 

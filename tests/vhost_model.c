@@ -16,6 +16,7 @@
 
 #include "support/alloc.h"
 #include "support/fake_rcu.h"
+#include "support/flat_list.h"
 #include "support/program.h"
 #include "support/random.h"
 
@@ -38,13 +39,8 @@ static const struct world {
 };
 
 /* Ascending. With what an update may cut, one more than the limit allows for a moment. */
-struct list {
-    struct tide_mapping at[LIMIT + 4];
-    size_t count;
-};
-
 static struct space {
-    struct list now, draft, mirror; /* readers see now; draft has the open batch too */
+    struct flat_list now, draft, mirror; /* readers see now; draft has the open batch too */
     struct tide_listener listener;
 } spaces[SPACES];
 
@@ -89,71 +85,6 @@ one_in(uint64_t n)
     return below(n) == 0;
 }
 
-/* ----------------------------------------------------------------------------------- lists -- */
-
-static bool
-meet(const struct tide_mapping *mapping, uint64_t start, uint64_t last)
-{
-    return mapping->start <= last && start <= mapping->last;
-}
-
-static bool
-any_mapped(const struct list *list, uint64_t start, uint64_t last)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (meet(&list->at[i], start, last))
-            return true;
-    return false;
-}
-
-static void
-list_add(struct list *list, const struct tide_mapping *mapping)
-{
-    size_t i = list->count++;
-
-    check(list->count <= LIMIT + 4, "a list is too long");
-    for (; i > 0 && list->at[i - 1].start > mapping->start; i--)
-        list->at[i] = list->at[i - 1];
-    list->at[i] = *mapping;
-}
-
-/* Take start .. last away; whole: with all of what it touches. */
-static void
-list_take(struct list *list, uint64_t start, uint64_t last, bool whole)
-{
-    struct list kept = { .count = 0 };
-
-    for (size_t i = 0; i < list->count; i++) {
-        struct tide_mapping part = list->at[i];
-
-        if (!meet(&part, start, last)) {
-            list_add(&kept, &part);
-            continue;
-        }
-        if (!whole && part.start < start) {
-            part.last = start - 1;
-            list_add(&kept, &part);
-        }
-        part = list->at[i];
-        if (!whole && part.last > last) {
-            part.target += last + 1 - part.start;
-            part.start = last + 1;
-            list_add(&kept, &part);
-        }
-    }
-    *list = kept;
-}
-
-static bool
-same_list(const struct list *a, const struct list *b)
-{
-    for (size_t i = 0; i < a->count && i < b->count; i++)
-        if (a->at[i].start != b->at[i].start || a->at[i].last != b->at[i].last ||
-            a->at[i].target != b->at[i].target || a->at[i].flags != b->at[i].flags)
-            return false;
-    return a->count == b->count;
-}
-
 /* ------------------------------------------------------------------------------- listeners -- */
 
 static int
@@ -166,12 +97,12 @@ mirror_prepare(void *context, const struct tide_operation *told)
 static void
 mirror_applied(void *context, const struct tide_operation *told)
 {
-    struct list *list = context;
+    struct flat_list *list = context;
 
     if (told->kind == TIDE_OPERATION_MAP)
-        list_add(list, &told->mapping);
+        flat_add(list, &told->mapping);
     else
-        list_take(list, told->mapping.start, told->mapping.last, false);
+        flat_cut(list, told->mapping.start, told->mapping.last);
 }
 
 static void
@@ -186,7 +117,7 @@ note_miss(void *context, const struct tide_vhost_iotlb_msg *message)
 
 /* What an UPDATE returns and makes of the draft. */
 static int
-expect_update(const struct tide_vhost_iotlb_msg *m, struct list *draft)
+expect_update(const struct tide_vhost_iotlb_msg *m, struct flat_list *draft)
 {
     struct tide_mapping comes = { m->iova, m->iova + m->size - 1, m->uaddr, m->perm };
     bool plain = flavour == TIDE_VHOST_PLAIN;
@@ -203,37 +134,37 @@ expect_update(const struct tide_vhost_iotlb_msg *m, struct list *draft)
     if (m->perm == 0 || m->perm > 3)
         return -EINVAL;
     if (!plain) {
-        if (any_mapped(draft, comes.start, comes.last))
+        if (flat_any(draft, comes.start, comes.last))
             return -EEXIST;
         if (draft->count == LIMIT)
             return -ENOSPC;
     }
-    list_take(draft, comes.start, comes.last, false);
-    list_add(draft, &comes);
+    flat_cut(draft, comes.start, comes.last);
+    flat_add(draft, &comes);
     if (draft->count > LIMIT) {
         if (!empty_when_full)
             return -ENOSPC;
         draft->count = 0;
-        list_add(draft, &comes);
+        flat_add(draft, &comes);
         emptied++;
     }
     return refuse ? REFUSE : 0;
 }
 
 static int
-expect_invalidate(const struct tide_vhost_iotlb_msg *m, struct list *draft)
+expect_invalidate(const struct tide_vhost_iotlb_msg *m, struct flat_list *draft)
 {
     uint64_t last = m->iova + m->size - 1;
     size_t before = draft->count;
 
     if (last < m->iova || (m->size == 0 && m->iova != 0))
         return -EINVAL;
-    list_take(draft, m->iova, last, true);
+    flat_remove(draft, m->iova, last);
     return refuse && !refuse_maps && draft->count != before ? REFUSE : 0;
 }
 
 static int
-expect_message(uint32_t asid, const struct tide_vhost_iotlb_msg *m, struct list *draft)
+expect_message(uint32_t asid, const struct tide_vhost_iotlb_msg *m, struct flat_list *draft)
 {
     bool vdpa = flavour == TIDE_VHOST_VDPA;
 
@@ -250,7 +181,7 @@ expect_message(uint32_t asid, const struct tide_vhost_iotlb_msg *m, struct list 
 }
 
 static void
-accept(uint32_t asid, const struct tide_vhost_iotlb_msg *m, const struct list *draft)
+accept(uint32_t asid, const struct tide_vhost_iotlb_msg *m, const struct flat_list *draft)
 {
     succeeded++;
     spaces[asid].draft = *draft;
@@ -350,7 +281,7 @@ run_message(void)
     struct tide_vhost_iotlb_msg m = random_message();
     uint32_t asid = (uint32_t)below(space_count);
     bool written = one_in(2), spoilt = false;
-    struct list draft;
+    struct flat_list draft;
     size_t starved_by;
     int want, got;
 
@@ -385,7 +316,7 @@ run_message(void)
 
 /* Byte after byte would take too long: entry after entry. Returns what translate has to. */
 static int
-expect_translation(const struct list *list, uint64_t start, uint64_t last, uint8_t access,
+expect_translation(const struct flat_list *list, uint64_t start, uint64_t last, uint8_t access,
                    struct tide_iovec *want, size_t count, uint64_t *bad)
 {
     size_t written = 0;
@@ -395,7 +326,7 @@ expect_translation(const struct list *list, uint64_t start, uint64_t last, uint8
         uint64_t end, target;
 
         for (size_t i = 0; i < list->count; i++)
-            if (meet(&list->at[i], start, start))
+            if (flat_meets(&list->at[i], start, start))
                 found = &list->at[i];
         *bad = start;
         if (found == NULL && written == count)
@@ -425,7 +356,7 @@ static void
 run_translation(void)
 {
     uint32_t asid = (uint32_t)below(space_count);
-    const struct list *list = &spaces[asid].now;
+    const struct flat_list *list = &spaces[asid].now;
     uint64_t iova = random_address(), size = random_size(), bad = 0;
     uint8_t access = (uint8_t)(1 + below(3));
     size_t count = below(6);
@@ -464,19 +395,15 @@ run_translation(void)
 /* -------------------------------------------------------------------------------- comparing -- */
 
 static void
-compare_tree(const struct tide *tree, const struct list *list, const char *what)
+compare_tree(const struct tide *tree, const struct flat_list *list, const char *what)
 {
-    struct list found = { .count = 0 };
-    struct tide_mapping mapping;
-    struct tide_iterator walk;
+    struct flat_list found;
     const char *reason;
     int error = tide_check(tree, &reason);
 
     check(error == 0, reason);
-    tide_iterate_up(&walk, tree, 0, UINT64_MAX);
-    while (tide_iterate_next(&walk, &mapping))
-        list_add(&found, &mapping);
-    check(same_list(&found, list), what);
+    flat_of_tree(&found, tree);
+    check(flat_same(&found, list), what);
 }
 
 static void
@@ -487,7 +414,7 @@ compare_all(void)
 
         compare_tree(tide_container_tree(container), &spaces[i].now, "readers see another table");
         compare_tree(tide_container_draft(container), &spaces[i].draft, "the batch is another");
-        check(same_list(&spaces[i].now, &spaces[i].mirror), "the mirror is another");
+        check(flat_same(&spaces[i].now, &spaces[i].mirror), "the mirror is another");
     }
 }
 
