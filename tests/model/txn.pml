@@ -13,7 +13,8 @@
  *   cursor        is_there (cursor.c), tide__seek_any (lookup.h)
  *
  * A tree of two leaves below one node, each the owner of one address; a leaf is one word, which stands for
- * mask and slots (leaf.pml). The writer goes on for ever. One reader has a cursor, the other has none.
+ * mask and slots (leaf.pml). There are ROUNDS of writes
+ * or transactions. One reader has a cursor, the other has none.
  *
  * Mutants: 1 the root is published before the nodes are filled (no release). 2 cursors are not told.
  * 3 the count is even before the store of the root. 4 a commit takes two stores. 5 a frozen leaf is changed in
@@ -22,6 +23,7 @@
  */
 #define READERS 2
 #define NODES   9
+#define ROUNDS  2
 #define BUFFER  5
 
 #define ROOT     0
@@ -40,7 +42,7 @@ int fresh; /* nodes of the latest commit */
 byte root, leaf[2], work_root, work[2];
 int mapped, work_mapped;
 int noted;   /* frozen nodes that the transaction has taken out of its tree */
-byte severed; /* as stored; it comes round, which no section sees */
+byte severed; /* as stored */
 
 #define is_frozen(n)  ((n) == root || (n) == leaf[0] || (n) == leaf[1])
 #define tree_nodes    (bit_of(root) | bit_of(leaf[0]) | bit_of(leaf[1]))
@@ -93,7 +95,7 @@ inline commit()
     store_relaxed(THERE, 1);
 #if MUTANT == 3
     store_relaxed(SEVERED, severed + 1);
-    severed = (severed + 2) % 4;
+    severed = severed + 2;
     store_relaxed(SEVERED, severed);
 #elif MUTANT != 2
     store_relaxed(SEVERED, severed + 1);
@@ -103,7 +105,7 @@ inline commit()
 #endif
     put(ROOT, work_root, MUTANT != 1, work_mapped);
 #if MUTANT != 2 && MUTANT != 3
-    severed = (severed + 2) % 4;
+    severed = severed + 2;
     store_release(SEVERED, severed, NOTHING);
 #endif
     root = work_root;
@@ -141,7 +143,7 @@ inline abort()
 
 active proctype writer()
 {
-    byte i, changes;
+    byte i, changes, rounds;
 
     d_step {
         used = 7;
@@ -155,12 +157,16 @@ active proctype writer()
         map = 17;
         begun = true
     }
-end:
     do
     :: d_step { /* nothing is lost, and nothing is left over */
         under_way == 0 ->
-        assert(map == mapped && (used & ~retired & ~waiting) == tree_nodes)
+        assert(map == mapped && (used & ~retired & ~waiting) == tree_nodes);
+        fresh = 0
        };
+       if
+       :: rounds == ROUNDS -> break
+       :: else -> rounds++
+       fi;
        if
        :: atomic { /* write */
             if
@@ -171,22 +177,19 @@ end:
             store_release(LEAF(leaf[i]), value_at(mapped, i), mapped);
             i = 0
           }
-       :: atomic { /* begin */
+       :: atomic { /* a transaction: until the commit nobody else is concerned */
             retired == 0 ->
             work_root = root;
             work[0] = leaf[0];
             work[1] = leaf[1];
             work_mapped = mapped;
-            changes = 0
-          };
-          do
-          :: d_step { changes < 2 -> changes++; change(0, 3 - value_at(work_mapped, 0)) }
-          :: d_step { changes < 2 -> changes++; change(1, 3 - value_at(work_mapped, 1)) }
-          :: d_step { changes < 2 && work[0] != leaf[0] -> changes++; remake(0) }
-          :: d_step { work_root != root -> commit() } -> break
-          :: d_step { abort() } -> break
-          od;
-          atomic {
+            do
+            :: changes < 2 -> changes++; change(0, 3 - value_at(work_mapped, 0))
+            :: changes < 2 -> changes++; change(1, 3 - value_at(work_mapped, 1))
+            :: changes < 2 && work[0] != leaf[0] && MUTANT != 5 -> changes++; remake(0)
+            :: work_mapped != mapped -> commit(); break
+            :: changes != 0 -> abort(); break
+            od;
             changes = 0;
             work_root = 0;
             work[0] = 0;
@@ -194,7 +197,9 @@ end:
             work_mapped = 0
           }
        fi
-    od
+    od;
+    (retired | waiting) == 0;
+    assert(used == tree_nodes)
 }
 
 #define is_there(n) (is_used(n) && (((fresh >> (n)) & 1) == 0 || mem[THERE]))
