@@ -29,7 +29,7 @@ run_pan()
     states=$(sed -n 's/ *\([0-9]*\) states, stored.*/\1/p' pan.out)
     seconds=$(sed -n 's/pan: elapsed time \([0-9.e+-]*\) seconds/\1/p' pan.out)
     why=$(grep -c -E 'max search depth too small|reached -DMEMLIM|out of memory|Interrupted' pan.out) || true
-    unreached=$(grep -c '^	.*\.pml:[0-9]*, state' pan.out) || true
+    grep '^	.*\.pml:[0-9]*, state' pan.out | grep -v -e -end- >unreached || true
 }
 
 report()
@@ -50,14 +50,14 @@ for model in ${*:-leaf replace rebuild txn held index}; do
         fail "$model" '' "FAILED: $(grep -m1 '^pan:1:' pan.out || echo "errors: ${errors:-?}")"
     elif [ "$why" != 0 ]; then
         fail "$model" '' 'FAILED: it was not searched to the end'
-    elif [ "$unreached" != 0 ]; then
-        grep '^	.*\.pml:[0-9]*, state' pan.out
+    elif [ -s unreached ]; then
+        cat unreached
         fail "$model" '' 'FAILED: part of it is never reached'
     else
         report "$model" '' 'no errors'
     fi
     # The mutants are those that its first comment lists.
-    mutants=$(sed -n '/Mutants:/,/\*\//p' "$models/$model.pml" | grep -o '\b[0-9][0-9]* [a-z]' | wc -l)
+    mutants=$(sed -n '/Mutants:/,/\*\//p' "$models/$model.pml" | grep -o '\b[0-9][0-9]* [A-Za-z]' | wc -l)
     mutant=1
     while [ "$mutant" -le "$mutants" ]; do
         make_pan "$model" "$mutant" -O0

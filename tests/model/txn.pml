@@ -16,7 +16,7 @@
  * mask and slots (leaf.pml). There are ROUNDS of writes
  * or transactions. One reader has a cursor, the other has none.
  *
- * Mutants: 1 the root is published before the nodes are filled (no release). 2 cursors are not told.
+ * Mutants: 1 the root is published before the nodes are filled, and the count (no release). 2 cursors are not told.
  * 3 the count is even before the store of the root. 4 a commit takes two stores. 5 a frozen leaf is changed in
  * place. 6 an abort retires what was noted. 7 an abort leaves what the transaction made. 8 a commit forgets what
  * was noted.
@@ -85,7 +85,7 @@ inline remake(a)
     free_node(work[a]);
     work[a] = i;
     i = 0;
-    copy_root()
+    mem[LEAF(work_root)] = pair(work[0], work[1])
 }
 
 inline commit()
