@@ -43,7 +43,7 @@ fail()
     failures=$((failures + 1))
 }
 
-for model in ${*:-leaf replace rebuild txn held}; do
+for model in ${*:-leaf replace rebuild txn held index}; do
     make_pan "$model" 0 -O2
     run_pan
     if [ "$errors" != 0 ]; then
