@@ -12,15 +12,16 @@
  *   map in a gap     map_in_place
  *   cursor           is_there (cursor.c), tide__seek_any (lookup.h)
  *
- * TOP is the child pointer of the common ancestor, or the root. The writer goes through this once, in
- * every way. One reader has a cursor and asks for 2 and 4, the other has none and asks for 1. New nodes have one word together that says
- * whether what was stored to them is visible; slots are those of leaf.pml.
+ * TOP is the child pointer of the common ancestor, or the root. The writer goes through this once, in every
+ * way. One reader has a cursor and asks for 2 and 4, the other has none and asks for 1. New nodes have one
+ * word together that says whether what was stored to them is visible; slots are those of leaf.pml.
  *
- * Mutants: 1 TOP is published before the nodes are filled and the dead marks made (no release). 2 a cut in two leaves takes two
- * stores. 3 no dead marks. 4 no count of severed subtrees. 5 the count is even before the unlinking. 6 dead
- * marks come after the unlinking. 7 what goes with its parent is freed with no grace period. 8 a reader loads
- * the count after its way down. 9 it remembers a leaf at an odd count. 10 a miss in the leaf remembered is an
- * answer. 11 a mapping across a separator is put into one leaf. 12 a node is not retired.
+ * Mutants: 1 TOP is published before the nodes are filled and the dead marks made (no release). 2 a cut in
+ * two leaves takes two stores. 3 no dead marks. 4 no count of severed subtrees. 5 the count is even before
+ * the unlinking. 6 dead marks come after the unlinking. 7 what goes with its parent is freed with no grace
+ * period. 8 a reader loads the count after its way down. 9 it remembers a leaf at an odd count. 10 a miss
+ * in the leaf remembered is an answer. 11 a mapping across a separator is put into one leaf. 12 a node is
+ * not retired.
  */
 #define READERS 2
 #define SLOTS   3

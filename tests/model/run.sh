@@ -20,15 +20,14 @@ make_pan()
         "$cc" "$3" -w -DSAFETY -DMEMLIM=2048 -o pan pan.c
 }
 
-# Errors, of which running out of memory, depth or time is none: "errors N" of a search that went to its end,
-# or stopped at an error.
+# Running out of memory, depth or time is no error found, and no proof that there is none.
 run_pan()
 {
     timeout 120 ./pan -m1000000 >pan.out 2>&1 || true
     errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.out)
     states=$(sed -n 's/ *\([0-9]*\) states, stored.*/\1/p' pan.out)
     seconds=$(sed -n 's/pan: elapsed time \([0-9.e+-]*\) seconds/\1/p' pan.out)
-    why=$(grep -c -E 'max search depth too small|reached -DMEMLIM|out of memory|Interrupted' pan.out) || true
+    cut_short=$(grep -c -E 'max search depth too small|reached -DMEMLIM|out of memory|Interrupted' pan.out) || true
     grep '^	.*\.pml:[0-9]*, state' pan.out | grep -v -e -end- >unreached || true
 }
 
@@ -43,12 +42,13 @@ fail()
     failures=$((failures + 1))
 }
 
-for model in ${*:-leaf replace rebuild txn held index}; do
+[ $# -gt 0 ] || set -- leaf replace rebuild txn held index
+for model; do
     make_pan "$model" 0 -O2
     run_pan
     if [ "$errors" != 0 ]; then
         fail "$model" '' "FAILED: $(grep -m1 '^pan:1:' pan.out || echo "errors: ${errors:-?}")"
-    elif [ "$why" != 0 ]; then
+    elif [ "$cut_short" != 0 ]; then
         fail "$model" '' 'FAILED: it was not searched to the end'
     elif [ -s unreached ]; then
         cat unreached

@@ -13,13 +13,13 @@
  *   cursor        is_there (cursor.c), tide__seek_any (lookup.h)
  *
  * A tree of two leaves below one node, each the owner of one address; a leaf is one word, which stands for
- * mask and slots (leaf.pml). There are ROUNDS of writes
- * or transactions. One reader has a cursor, the other has none.
+ * mask and slots (leaf.pml). There are ROUNDS of writes or transactions. One reader has a cursor, the other
+ * has none.
  *
- * Mutants: 1 the root is published before the nodes are filled, and the count (no release). 2 cursors are not told.
- * 3 the count is even before the store of the root. 4 a commit takes two stores. 5 a frozen leaf is changed in
- * place. 6 an abort retires what was noted. 7 an abort leaves what the transaction made. 8 a commit forgets what
- * was noted.
+ * Mutants: 1 the root is published before the nodes are filled, and the count (no release). 2 cursors are
+ * not told. 3 the count is even before the store of the root. 4 a commit takes two stores. 5 a frozen leaf
+ * is changed in place. 6 an abort retires what was noted. 7 an abort leaves what the transaction made. 8 a
+ * commit forgets what was noted.
  */
 #define READERS 2
 #define NODES   9
