@@ -23,7 +23,7 @@ make_pan()
 # Running out of memory, depth or time is no error found, and no proof that there is none.
 run_pan()
 {
-    timeout 120 ./pan -m1000000 >pan.out 2>&1 || true
+    timeout 300 ./pan -m1000000 >pan.out 2>&1 || true
     errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.out)
     states=$(sed -n 's/ *\([0-9]*\) states, stored.*/\1/p' pan.out)
     seconds=$(sed -n 's/pan: elapsed time \([0-9.e+-]*\) seconds/\1/p' pan.out)
