@@ -85,6 +85,22 @@ put_readers(FILE *file, const struct run *run)
 }
 
 static void
+put_doors(FILE *file, const struct run *run)
+{
+    const struct door_counts *doors = &run->doors;
+
+    if (run->container == NULL)
+        fprintf(file, "      \"container\": null,\n");
+    else
+        fprintf(file,
+                "      \"container\": {\"kind\": \"%s\", \"requests\": %" PRIu64
+                ", \"refused\": %" PRIu64 ", \"refused_by_rule\": %" PRIu64
+                ", \"maps_beside\": %" PRIu64 ", \"unmaps_left_out\": %" PRIu64 "},\n",
+                door_kind_name(run->container), doors->requests, doors->refused, doors->by_rule,
+                doors->beside, doors->left_out);
+}
+
+static void
 put_run(FILE *file, const struct timing *timing, const struct run *run)
 {
     const struct peak *peak = &run->peak;
@@ -96,6 +112,7 @@ put_run(FILE *file, const struct timing *timing, const struct run *run)
     put_times(file, "transaction_ns", timing, &run->batch);
     put_times(file, "translate_ns", timing, &run->translate);
     put_times(file, "find_ns", timing, &run->find);
+    put_doors(file, run);
     put_readers(file, run);
     fprintf(file,
             "      \"batched_writes\": %" PRIu64 ",\n      \"snapshots\": {\"taken\": %" PRIu64

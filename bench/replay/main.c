@@ -44,6 +44,11 @@ usage(FILE *file)
         "                     take a snapshot every N records (default: 2000), hold the latest "
         "four,\n"
         "                     and have another thread check each before it is released\n"
+        "  -c, --container KIND\n"
+        "                     make all writes as requests of an interface to a container, by the "
+        "rules of\n"
+        "                     that, and check its answers too. KIND is one of\n"
+        "                    %s\n"
         "  -p, --peers        instead: what the operations of each trace cost the library and the\n"
         "                     data structures that one would otherwise take; answers are checked\n"
         "      --repeats N    with --peers: timed passes of each (default: 7; 0: only check)\n"
@@ -63,7 +68,8 @@ usage(FILE *file)
         "A TRACE is text, plain or compressed with zstd; \"-\" is standard input.\n"
         "Exit status: 0 every answer matched, 1 mismatches, 2 bad usage, unreadable input,\n"
         "unwritable output or no memory. Colours appear on terminals only, and not when\n"
-        "NO_COLOR is set.\n");
+        "NO_COLOR is set.\n",
+        door_kind_names());
 }
 
 static unsigned
@@ -129,6 +135,9 @@ check_settings(struct settings *settings, int traces)
     if (settings->peers && (one_tree || selection->domains != DOMAINS_ALL ||
                             selection->after != 0 || selection->until != UINT32_MAX))
         return complain("--peers takes whole traces, and neither loads nor saves");
+    if (run->container != NULL &&
+        (settings->peers || settings->load != NULL || run->batch || run->snapshots != 0))
+        return complain("--container does not go with --batch, --snapshots, --load or --peers");
     if (one_tree && traces > 1)
         return complain("--load, --save and --dump take one trace");
     if (traces == 0) {
@@ -148,19 +157,28 @@ static bool
 parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code *code)
 {
     static const struct option options[] = {
-        { "readers", required_argument, NULL, 'r' }, { "json", required_argument, NULL, 'j' },
-        { "peers", no_argument, NULL, 'p' },         { "repeats", required_argument, NULL, 'n' },
-        { "batch", no_argument, NULL, 'b' },         { "snapshots", optional_argument, NULL, 's' },
-        { "no-progress", no_argument, NULL, 'q' },   { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },       { "domain", required_argument, NULL, 'D' },
-        { "after", required_argument, NULL, 'A' },   { "until", required_argument, NULL, 'U' },
-        { "load", required_argument, NULL, 'L' },    { "save", required_argument, NULL, 'S' },
-        { "dump", required_argument, NULL, 'T' },    { NULL, 0, NULL, 0 },
+        { "readers", required_argument, NULL, 'r' },
+        { "json", required_argument, NULL, 'j' },
+        { "peers", no_argument, NULL, 'p' },
+        { "repeats", required_argument, NULL, 'n' },
+        { "batch", no_argument, NULL, 'b' },
+        { "snapshots", optional_argument, NULL, 's' },
+        { "no-progress", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
+        { "domain", required_argument, NULL, 'D' },
+        { "after", required_argument, NULL, 'A' },
+        { "until", required_argument, NULL, 'U' },
+        { "container", required_argument, NULL, 'c' },
+        { "load", required_argument, NULL, 'L' },
+        { "save", required_argument, NULL, 'S' },
+        { "dump", required_argument, NULL, 'T' },
+        { NULL, 0, NULL, 0 },
     };
     int option;
 
     *code = EXIT_UNREADABLE;
-    while ((option = getopt_long(argc, argv, "r:bs::pj:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "r:bs::c:pj:h", options, NULL)) != -1) {
         switch (option) {
         case 'r':
             if (!parse_number(optarg, "readers", READERS_MAX, &settings->run.readers))
@@ -181,6 +199,13 @@ parse_arguments(int argc, char **argv, struct settings *settings, enum exit_code
             if (optarg != NULL &&
                 !parse_number(optarg, "snapshots", SNAPSHOTS_MAX, &settings->run.snapshots))
                 return false;
+            break;
+        case 'c':
+            settings->run.container = door_kind_find(optarg);
+            if (settings->run.container == NULL) {
+                fprintf(stderr, "tidemark-replay: --container takes one of%s\n", door_kind_names());
+                return false;
+            }
             break;
         case 'p':
             settings->peers = true;

@@ -93,7 +93,7 @@ read_once(struct reader *reader)
     const struct stage *stage = reader->stage;
     struct reader_result *result = &reader->result;
     struct wrong_answer answer;
-    struct tide *tree;
+    const struct tide *tree;
     uint32_t when;
 
     atomic_store_explicit(&reader->tried,

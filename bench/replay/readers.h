@@ -14,7 +14,7 @@
 struct stage {
     const struct trace *trace;
     const struct history *history;
-    _Atomic(struct tide *) *trees; /* one for each space */
+    _Atomic(const struct tide *) *trees; /* one for each space */
     _Alignas(64) atomic_uint_least32_t started;
     atomic_uint_least32_t completed;
     atomic_uint_least32_t position; /* the record at which the writer is */

@@ -4,6 +4,7 @@
 
 #include "replay.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +22,21 @@ enum {
     PROGRESS_WIDTH = 40,
 };
 
+/* What a space is kept in: a tree, or a door with a tree behind it. */
+struct table {
+    const struct tide *view; /* either; NULL: there is none */
+    struct tide *tree;
+    struct door *door;
+};
+
 struct replay {
     const struct trace *trace;
     const struct history *history;
     const struct timing *timing;
     struct run *run;
     struct stage stage;
+    struct table *tables; /* one for each space; readers know of them by stage.trees */
+    uint64_t page;        /* of doors */
     struct readers *readers;
     struct snapshots *snapshots; /* NULL: none are taken */
     size_t snapshot_at;          /* the record after which the next is due */
@@ -40,24 +50,21 @@ struct replay {
     uint64_t progress_at; /* when it was drawn last */
 };
 
-static struct tide *
+static const struct tide *
 tree_at(const struct replay *replay, uint32_t space)
 {
-    return atomic_load_explicit(&replay->stage.trees[space], memory_order_relaxed);
+    return replay->tables[space].view;
 }
 
-/* The tree of a space, made when the space is first named; with the aperture of the one that was
- * saved, so that it refuses what that one would, and is saved as that one. */
+/* With the aperture of the tree that was saved, so that it refuses what that one would, and is saved as
+ * that one. NULL: it could not be. */
 static struct tide *
-tree_of(struct replay *replay, uint32_t space)
+make_tree(const struct saved *loaded)
 {
-    const struct saved *loaded = replay->options->loaded;
     struct tide_options options = tide_options_default();
-    struct tide *tree = tree_at(replay, space);
+    struct tide *tree;
     int error;
 
-    if (tree != NULL)
-        return tree;
     options.rcu = &tide_urcu;
     if (loaded != NULL) {
         options.first = loaded->first;
@@ -69,14 +76,34 @@ tree_of(struct replay *replay, uint32_t space)
         fprintf(stderr, "tidemark-replay: tide_create: %s\n", error_name(error));
         return NULL;
     }
-    atomic_store_explicit(&replay->stage.trees[space], tree, memory_order_release);
     return tree;
+}
+
+/* The table of a space, made when the space is first named. */
+static struct table *
+table_of(struct replay *replay, uint32_t space)
+{
+    const struct door_kind *kind = replay->options->container;
+    struct table *table = &replay->tables[space];
+
+    if (table->view != NULL)
+        return table;
+    if (kind != NULL) {
+        table->door = door_open(kind, replay->page, &replay->run->doors);
+        table->view = table->door == NULL ? NULL : door_tree(table->door);
+    } else {
+        table->view = table->tree = make_tree(replay->options->loaded);
+    }
+    if (table->view == NULL)
+        return NULL;
+    atomic_store_explicit(&replay->stage.trees[space], table->view, memory_order_release);
+    return table;
 }
 
 /* ------------------------------------------------------------------------------ whole trees -- */
 
 static void
-check_tree(struct replay *replay, struct tide *tree, uint32_t space)
+check_tree(struct replay *replay, const struct tide *tree, uint32_t space)
 {
     const char *reason = "no reason given";
 
@@ -97,7 +124,7 @@ check_all(struct replay *replay)
 
 /* Take the watermarks of a tree that is about to go. */
 static void
-take_watermarks(struct replay *replay, struct tide *tree, uint32_t space)
+take_watermarks(struct replay *replay, const struct tide *tree, uint32_t space)
 {
     const struct space *known = &replay->history->spaces[space];
     struct run *run = replay->run;
@@ -144,14 +171,24 @@ take_peak(struct replay *replay)
 
 /* Its snapshots go, nobody may find the tree any more, then nobody may hold it, then it goes. */
 static void
-destroy_tree(struct replay *replay, struct tide *tree, uint32_t space)
+destroy_table(struct replay *replay, uint32_t space)
 {
+    struct table *table = &replay->tables[space];
+    int error = 0;
+
     snapshots_drain(replay->snapshots);
-    take_watermarks(replay, tree, space);
-    check_tree(replay, tree, space);
+    take_watermarks(replay, table->view, space);
+    check_tree(replay, table->view, space);
     atomic_store_explicit(&replay->stage.trees[space], NULL, memory_order_release);
     urcu_memb_synchronize_rcu();
-    tide_destroy(tree);
+    tide_destroy(table->tree);
+    if (table->door != NULL)
+        error = door_close(table->door);
+    if (error != 0)
+        findings_add(&replay->run->findings, NULL,
+                     "domain %" PRIu64 ": its door can't be closed: %s",
+                     replay->trace->space_domain[space], error_name(error));
+    *table = (struct table){ 0 };
 }
 
 /* ---------------------------------------------------------------------------------- records -- */
@@ -231,8 +268,17 @@ end_batch(struct replay *replay, struct tide *tree, uint32_t space)
     replay->run->batched += replay->write - replay->batch_first + 1;
 }
 
+static int
+map(const struct replay *replay, const struct table *table, const struct tide_mapping *mapping)
+{
+    if (table->door != NULL)
+        return door_map(table->door, mapping);
+    return replay->txn != NULL ? tide_txn_map(replay->txn, mapping)
+                               : tide_map(table->tree, mapping);
+}
+
 static void
-do_map(struct replay *replay, struct tide *tree, const struct op *op)
+do_map(struct replay *replay, const struct table *table, const struct op *op)
 {
     const struct history *history = replay->history;
     struct tide_mapping mapping = { op->start, op->last, op->value,
@@ -243,7 +289,7 @@ do_map(struct replay *replay, struct tide *tree, const struct op *op)
 
     write_begins(replay);
     begin = timing_begin(replay->timing);
-    error = replay->txn != NULL ? tide_txn_map(replay->txn, &mapping) : tide_map(tree, &mapping);
+    error = map(replay, table, &mapping);
     end = timing_end(replay->timing);
     write_ends(replay);
     take_time(replay, &replay->run->map, begin, end);
@@ -267,43 +313,76 @@ widen(const struct tide *tree, uint64_t *start, uint64_t *last)
 }
 
 static void
-do_unmap(struct replay *replay, struct tide *tree, const struct op *op)
+unmap(struct replay *replay, const struct table *table, const struct door_unmap *unmap)
+{
+    struct removal *removal = &replay->removal;
+
+    if (table->door != NULL)
+        door_unmap(table->door, unmap, removal);
+    else if (replay->txn != NULL)
+        removal->error = tide_txn_unmap(replay->txn, unmap->start, unmap->last, TIDE_UNMAP_WHOLE,
+                                        keep_piece, removal, &removal->result);
+    else
+        removal->error = tide_unmap(table->tree, unmap->start, unmap->last, TIDE_UNMAP_WHOLE,
+                                    keep_piece, removal, &removal->result);
+}
+
+/* What is refused as a whole has a mapping at one of its ends, and takes none. Of batches, this is not
+ * known. */
+static bool
+sticks_out(const struct replay *replay, const struct op *op)
+{
+    const struct history *history = replay->history;
+    uint32_t before = replay->write;
+
+    return history->deaths_end[before] == history->deaths_end[before + 1] &&
+           (history_lacked(history, op->space, op->start, before, before) == HISTORY_NEVER ||
+            history_lacked(history, op->space, op->last, before, before) == HISTORY_NEVER);
+}
+
+static void
+do_unmap(struct replay *replay, const struct table *table, const struct op *op)
 {
     const struct history *history = replay->history;
     struct removal *removal = &replay->removal;
-    uint64_t start = op->start, last = op->last, begin, end;
-    uint32_t from;
+    uint32_t from = history->deaths_end[replay->write];
+    struct door_unmap request = { .start = op->start,
+                                  .last = op->last,
+                                  .history = history,
+                                  .gone = history->deaths + from,
+                                  .gone_count = history->deaths_end[replay->write + 1] - from };
+    uint64_t begin, end;
 
-    if (op->kind == OP_UNMAP_ANY)
-        widen(replay->txn != NULL ? tide_txn_tree(replay->txn) : tree, &start, &last);
+    if (table->door != NULL)
+        request.sticks_out = sticks_out(replay, op);
+    if (op->kind == OP_UNMAP_ANY && (table->door == NULL || !door_unmaps_overlaps(table->door)))
+        widen(replay->txn != NULL ? tide_txn_tree(replay->txn) : table->view, &request.start,
+              &request.last);
     removal->count = 0;
     write_begins(replay);
     begin = timing_begin(replay->timing);
-    if (replay->txn != NULL)
-        removal->error = tide_txn_unmap(replay->txn, start, last, TIDE_UNMAP_WHOLE, keep_piece,
-                                        removal, &removal->result);
-    else
-        removal->error =
-            tide_unmap(tree, start, last, TIDE_UNMAP_WHOLE, keep_piece, removal, &removal->result);
+    unmap(replay, table, &request);
     end = timing_end(replay->timing);
     write_ends(replay);
     if (op->kind != OP_DESTROY)
         take_time(replay, &replay->run->unmap, begin, end);
-    from = history->deaths_end[replay->write - 1];
-    verify_removal(&replay->run->findings, history, op, removal, history->deaths + from,
-                   history->deaths_end[replay->write] - from);
+    /* Refusing what sticks out is the right answer where the trace has an empty set. */
+    if (table->door == NULL)
+        removal->expected =
+            removal->error == -EINVAL && op->kind == OP_UNMAP_SET ? removal->error : 0;
+    verify_removal(&replay->run->findings, history, op, removal, request.gone, request.gone_count);
 }
 
 static void
-do_destroy(struct replay *replay, struct tide *tree, const struct op *op)
+do_destroy(struct replay *replay, const struct table *table, const struct op *op)
 {
-    do_unmap(replay, tree, op);
-    destroy_tree(replay, tree, op->space);
+    do_unmap(replay, table, op);
+    destroy_table(replay, op->space);
     replay->run->destroyed++;
 }
 
 static void
-do_translate(struct replay *replay, struct tide *tree, const struct op *op)
+do_translate(struct replay *replay, const struct tide *tree, const struct op *op)
 {
     struct tide_mapping mapping = { 0 };
     uint64_t begin, end;
@@ -319,7 +398,7 @@ do_translate(struct replay *replay, struct tide *tree, const struct op *op)
 }
 
 static void
-do_find(struct replay *replay, struct tide *tree, const struct op *op)
+do_find(struct replay *replay, const struct tide *tree, const struct op *op)
 {
     struct tide_mapping mapping = { 0 };
     uint64_t begin, end;
@@ -346,36 +425,36 @@ static bool
 do_record(struct replay *replay, const struct op *op)
 {
     const uint32_t *effect = replay->history->effect;
-    struct tide *tree = tree_of(replay, op->space);
+    struct table *table = table_of(replay, op->space);
 
-    if (tree == NULL)
+    if (table == NULL)
         return false;
     if (op_is_write(op) && replay->txn == NULL && effect[replay->write + 1] != replay->write + 1 &&
-        !begin_batch(replay, tree))
+        !begin_batch(replay, table->tree))
         return false;
     switch ((enum op_kind)op->kind) {
     case OP_MAP:
-        do_map(replay, tree, op);
+        do_map(replay, table, op);
         break;
     case OP_UNMAP_ONE:
     case OP_UNMAP_SET:
     case OP_UNMAP_ANY:
-        do_unmap(replay, tree, op);
+        do_unmap(replay, table, op);
         break;
     case OP_DESTROY:
-        do_destroy(replay, tree, op);
+        do_destroy(replay, table, op);
         break;
     case OP_TRANSLATE:
-        do_translate(replay, tree, op);
+        do_translate(replay, table->view, op);
         break;
     case OP_FIND:
-        do_find(replay, tree, op);
+        do_find(replay, table->view, op);
         break;
     }
     if (!op_is_write(op) || effect[replay->write] != replay->write)
         return true;
     if (replay->txn != NULL) {
-        end_batch(replay, tree, op->space);
+        end_batch(replay, table->tree, op->space);
         check_state(replay, replay->batch_first - 1);
     } else {
         check_state(replay, replay->write - 1);
@@ -429,7 +508,7 @@ take_snapshot(struct replay *replay, size_t record)
         tide_stats(tree_at(replay, i), &stats);
         held += stats.held_nodes;
     }
-    snapshots_take(replay->snapshots, tree_at(replay, space), space, replay->write, held);
+    snapshots_take(replay->snapshots, replay->tables[space].tree, space, replay->write, held);
 }
 
 static bool
@@ -458,21 +537,21 @@ begin_loaded(struct replay *replay)
 {
     const struct saved *loaded = replay->options->loaded;
     struct run *run = replay->run;
-    struct tide *tree;
+    struct table *table;
     int error;
 
     if (loaded == NULL)
         return true;
-    tree = tree_of(replay, 0);
-    if (tree == NULL)
+    table = table_of(replay, 0);
+    if (table == NULL)
         return false;
-    error = saved_load(loaded, tree);
+    error = saved_load(loaded, table->tree);
     if (error != 0) {
         fprintf(stderr, "tidemark-replay: tide_load: %s\n", error_name(error));
         return false;
     }
     run->loaded = replay->next_life = loaded->count;
-    verify_content(&run->findings, replay->history, tree, 0, 0);
+    verify_content(&run->findings, replay->history, table->view, 0, 0);
     if (replay->history->most_live_at == 0)
         take_peak(replay);
     return true;
@@ -483,13 +562,14 @@ static bool
 save_end(struct replay *replay)
 {
     const struct run_options *options = replay->options;
-    struct tide *tree;
+    const struct table *table;
 
     if (options->save == NULL && options->dump == NULL)
         return true;
-    tree = tree_of(replay, (uint32_t)replay->trace->space_count - 1);
-    return tree != NULL && (options->save == NULL || saved_write(tree, options->save, tide_save)) &&
-           (options->dump == NULL || saved_write(tree, options->dump, tide_dump));
+    table = table_of(replay, (uint32_t)replay->trace->space_count - 1);
+    return table != NULL &&
+           (options->save == NULL || saved_write(table->view, options->save, tide_save)) &&
+           (options->dump == NULL || saved_write(table->view, options->dump, tide_dump));
 }
 
 /* What is left is checked, compared, and taken down. */
@@ -497,13 +577,12 @@ static void
 finish(struct replay *replay, bool good)
 {
     for (uint32_t i = 0; i < replay->trace->space_count; i++) {
-        struct tide *tree = tree_at(replay, i);
-
-        if (tree == NULL)
+        if (tree_at(replay, i) == NULL)
             continue;
         if (good)
-            verify_content(&replay->run->findings, replay->history, tree, i, replay->write);
-        destroy_tree(replay, tree, i);
+            verify_content(&replay->run->findings, replay->history, tree_at(replay, i), i,
+                           replay->write);
+        destroy_table(replay, i);
     }
 }
 
@@ -545,9 +624,12 @@ prepare(struct replay *replay)
     replay->removal.room = replay->history->most_removed + SPARE_PIECES;
     replay->removal.pieces = calloc((size_t)replay->removal.room, sizeof(*replay->removal.pieces));
     replay->stage.trees = calloc(spaces + 1, sizeof(*replay->stage.trees));
+    replay->tables = calloc(spaces + 1, sizeof(*replay->tables));
+    replay->page = door_page(replay->trace);
     run->readers = calloc((size_t)readers + 1, sizeof(*run->readers));
     run->reader_count = readers;
-    if (replay->removal.pieces != NULL && replay->stage.trees != NULL && run->readers != NULL)
+    if (replay->removal.pieces != NULL && replay->stage.trees != NULL && replay->tables != NULL &&
+        run->readers != NULL)
         return true;
     fprintf(stderr, "tidemark-replay: out of memory\n");
     return false;
@@ -587,7 +669,7 @@ replay_run(struct run *run, const struct trace *trace, const struct history *his
                              .options = options };
     bool good = false;
 
-    *run = (struct run){ .findings = { .trace = trace } };
+    *run = (struct run){ .findings = { .trace = trace }, .container = options->container };
     if (prepare(&replay)) {
         urcu_memb_register_thread();
         if (begin_loaded(&replay) && start_threads(&replay)) {
@@ -604,6 +686,7 @@ replay_run(struct run *run, const struct trace *trace, const struct history *his
     }
     free(replay.removal.pieces);
     free(replay.stage.trees);
+    free(replay.tables);
     return good;
 }
 

@@ -4,6 +4,7 @@
 #ifndef REPLAY_REPLAY_H
 #define REPLAY_REPLAY_H
 
+#include "door.h"
 #include "readers.h"
 #include "saved.h"
 #include "snapshots.h"
@@ -24,10 +25,12 @@ struct run {
     uint64_t ns; /* of the replay, checks and all */
     struct peak peak;
     bool ever_mapped;
-    uint64_t highest, lowest; /* addresses ever mapped, in all trees */
-    uint64_t checks;          /* calls of tide_check */
-    uint64_t destroyed;       /* trees */
-    size_t loaded;            /* mappings that the replay began with */
+    uint64_t highest, lowest;          /* addresses ever mapped, in all trees */
+    uint64_t checks;                   /* calls of tide_check */
+    uint64_t destroyed;                /* trees */
+    const struct door_kind *container; /* of run_options */
+    struct door_counts doors;
+    size_t loaded; /* mappings that the replay began with */
     unsigned reader_count;
     struct reader_result *readers;
     uint64_t reader_wrong;
@@ -38,6 +41,7 @@ struct run_options {
     bool batch;         /* the history must have been built with batches */
     unsigned snapshots; /* records between one and the next; 0: none */
     bool progress;
+    const struct door_kind *container; /* make all writes through such doors; or NULL */
     const struct saved *loaded; /* what the first space begins with, as the history does; or NULL */
     const char *save, *dump;    /* files for the last space as it is at the end; or NULL */
 };

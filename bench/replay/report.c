@@ -134,6 +134,24 @@ print_readers(const struct report *report, const struct run *run)
 }
 
 static void
+print_doors(const struct report *report, const struct run *run)
+{
+    const struct door_counts *doors = &run->doors;
+
+    if (run->container == NULL)
+        return;
+    fprintf(report->out, "  container    %s: %s requests, %s refused, %s of them as its rules say",
+            door_kind_name(run->container), report_grouped(doors->requests),
+            report_grouped(doors->refused), report_grouped(doors->by_rule));
+    if (doors->beside != 0)
+        fprintf(report->out, "; %s maps it has no words for", report_grouped(doors->beside));
+    if (doors->left_out != 0)
+        fprintf(report->out, "; %s unmaps left out, for it would not refuse them",
+                report_grouped(doors->left_out));
+    fprintf(report->out, "\n");
+}
+
+static void
 print_versions(const struct report *report, const struct run *run)
 {
     const struct snapshots_result *snapshots = &run->snapshots;
@@ -220,6 +238,7 @@ report_outcome(const struct report *report, const struct outcome *outcome)
                               run->find.sum) /
                 1e6,
             (double)run->ns / 1e6);
+    print_doors(report, run);
     print_readers(report, run);
     print_versions(report, run);
     print_tables(report, run);

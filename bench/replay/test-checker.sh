@@ -17,11 +17,17 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 cases=0
 
+containers="type1v1 type1v2 iommufd split"
+
 # expect STATUS WHAT FILE [TEXT]: the exit status, and a text that the output must have; the
-# same write by write, and with transactions and snapshots.
+# same write by write, with transactions and snapshots, and, where it can be read, through each door.
 expect() {
     expect_with "" "$@"
     expect_with "--batch --snapshots=3" "$@"
+    [ "$1" = 2 ] && return
+    for kind in $containers; do
+        expect_with "--container $kind" "$@"
+    done
 }
 
 expect_with() {
@@ -131,14 +137,17 @@ cp "$first" "$work/a\"b\\c.trace"
 "$replay" --no-progress --readers 2 --batch --snapshots --json "$work/out.json" "$work/a\"b\\c.trace" "$packed" \
     "$work/nothing.trace" >/dev/null 2>&1
 python3 -m json.tool "$work/out.json" >/dev/null || failed=1
-"$replay" --json - "$packed" | python3 -m json.tool >/dev/null || failed=1
+"$replay" --json - --container type1v2 "$packed" | python3 -m json.tool >/dev/null || failed=1
 
 # Usage.
 "$replay" --help | grep -q Usage || failed=1
 "$replay" >/dev/null 2>&1
 [ $? = 2 ] || failed=1
-for bad in --readers=-1 --snapshots= --snapshots=x; do
-    "$replay" "$bad" "$packed" >/dev/null 2>&1
+for bad in --readers=-1 --snapshots= --snapshots=x --container= --container=type1 \
+    "--container=split --batch" "--container=split --snapshots" "--container=split --peers" \
+    "--container=split --load=$first"; do
+    # shellcheck disable=SC2086 # options are words
+    "$replay" $bad "$packed" >/dev/null 2>&1
     [ $? = 2 ] || failed=1
 done
 

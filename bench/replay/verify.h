@@ -14,10 +14,10 @@ struct findings {
     char text[FINDINGS_KEPT][FINDING_LENGTH]; /* the first ones */
 };
 
-/* What one unmap said: its return value, its result, and its pieces as the callback got them. count
- * may pass room; what did not fit was not kept. */
+/* What one unmap said: its return value and the one that is right, its result, and its pieces as the
+ * callback got them. count may pass room; what did not fit was not kept. */
 struct removal {
-    int error;
+    int error, expected;
     struct tide_unmap_result result;
     struct tide_mapping *pieces;
     uint64_t count, room;

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The doors, one after the other, and a table of them. Each space of a trace has a door of its own: an open
+ * file, a device with one endpoint, a server. */
+#include "door_kinds.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------- a container alone -- */
+
+static int
+container_open(struct door *door, const struct tide_container_options *options)
+{
+    return tide_container_create(options, &door->container);
+}
+
+static int
+container_map(struct door *door, const struct tide_mapping *mapping)
+{
+    return tide_container_map(door->container, mapping);
+}
+
+static int
+container_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_unmap_result result;
+    int error = tide_container_unmap(door->container, start, last, &result);
+
+    *told = result.bytes.low;
+    return error;
+}
+
+static int
+container_close(struct door *door)
+{
+    tide_container_destroy(door->container);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------------- vfio -- */
+
+static int
+vfio_open(struct door *door, const struct tide_container_options *options)
+{
+    int error = tide_container_create(options, &door->container);
+
+    return error != 0 ? error : tide_vfio_init(&door->vfio, door->container, 0);
+}
+
+static int
+vfio_map(struct door *door, const struct tide_mapping *mapping)
+{
+    struct tide_vfio_dma_map map = { .argsz = sizeof(map),
+                                     .vaddr = mapping->target,
+                                     .iova = mapping->start,
+                                     .size = mapping->last - mapping->start + 1 };
+
+    map.flags = (mapping->flags & TIDE_READ ? TIDE_VFIO_MAP_FLAG_READ : 0) |
+                (mapping->flags & TIDE_WRITE ? TIDE_VFIO_MAP_FLAG_WRITE : 0);
+    return tide_vfio_ioctl(&door->vfio, TIDE_VFIO_MAP_DMA, &map);
+}
+
+/* What is no size is everything. */
+static int
+vfio_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_vfio_dma_unmap unmap = { .argsz = sizeof(unmap),
+                                         .iova = start,
+                                         .size = last - start + 1 };
+    int error;
+
+    if (unmap.size == 0)
+        unmap.flags = TIDE_VFIO_UNMAP_FLAG_ALL;
+    error = tide_vfio_ioctl(&door->vfio, TIDE_VFIO_UNMAP_DMA, &unmap);
+    *told = unmap.size;
+    return error;
+}
+
+/* ----------------------------------------------------------------------------------- iommufd -- */
+
+static int
+iommufd_open(struct door *door, const struct tide_container_options *options)
+{
+    struct tide_iommufd_options iommufd = tide_iommufd_options_default();
+    struct tide_iommufd_ioas_alloc alloc = { .size = sizeof(alloc) };
+    int error;
+
+    iommufd.container = *options;
+    error = tide_iommufd_open(&iommufd, &door->iommufd);
+    if (error != 0)
+        return error;
+    error = tide_iommufd_ioctl(door->iommufd, TIDE_IOMMUFD_IOAS_ALLOC, &alloc, sizeof(alloc));
+    if (error != 0) {
+        tide_iommufd_close(door->iommufd);
+        return error;
+    }
+    door->id = alloc.out_ioas_id;
+    door->container = tide_iommufd_container(door->iommufd, door->id);
+    return 0;
+}
+
+static int
+iommufd_map(struct door *door, const struct tide_mapping *mapping)
+{
+    struct tide_iommufd_ioas_map map = { .size = sizeof(map),
+                                         .flags = TIDE_IOMMUFD_FIXED_IOVA,
+                                         .ioas_id = door->id,
+                                         .user_va = mapping->target,
+                                         .length = mapping->last - mapping->start + 1,
+                                         .iova = mapping->start };
+
+    map.flags |= (mapping->flags & TIDE_READ ? TIDE_IOMMUFD_READABLE : 0) |
+                 (mapping->flags & TIDE_WRITE ? TIDE_IOMMUFD_WRITEABLE : 0);
+    return tide_iommufd_ioctl(door->iommufd, TIDE_IOMMUFD_IOAS_MAP, &map, sizeof(map));
+}
+
+static int
+iommufd_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_iommufd_ioas_unmap unmap = {
+        .size = sizeof(unmap), .ioas_id = door->id, .iova = start, .length = last - start + 1
+    };
+    int error;
+
+    if (unmap.length == 0)
+        unmap.length = UINT64_MAX;
+    error = tide_iommufd_ioctl(door->iommufd, TIDE_IOMMUFD_IOAS_UNMAP, &unmap, sizeof(unmap));
+    *told = unmap.length;
+    return error;
+}
+
+static int
+iommufd_close(struct door *door)
+{
+    struct tide_iommufd_destroy destroy = { sizeof(destroy), door->id };
+    int error = tide_iommufd_ioctl(door->iommufd, TIDE_IOMMUFD_DESTROY, &destroy, sizeof(destroy));
+
+    tide_iommufd_close(door->iommufd);
+    return error;
+}
+
+/* --------------------------------------------------------------------------------- the table -- */
+
+#define CONTAINER \
+    .open = container_open, .map = container_map, .unmap = container_unmap, .close = container_close
+#define VFIO .open = vfio_open, .map = vfio_map, .unmap = vfio_unmap, .close = container_close
+#define IOMMUFD \
+    .open = iommufd_open, .map = iommufd_map, .unmap = iommufd_unmap, .close = iommufd_close
+
+static const struct door_kind kinds[] = {
+    {
+        .name = "type1v1",
+        .container = TIDE_CONTAINER_TYPE1V1,
+        VFIO,
+        .tells = true,
+        .target_last = UINTPTR_MAX,
+    },
+    {
+        .name = "type1v2",
+        .container = TIDE_CONTAINER_TYPE1V2,
+        VFIO,
+        .sticks_out = -EINVAL,
+        .tells = true,
+        .target_last = UINTPTR_MAX,
+    },
+    {
+        .name = "iommufd",
+        .container = TIDE_CONTAINER_IOMMUFD,
+        IOMMUFD,
+        .sticks_out = -ENOENT,
+        .nothing = -ENOENT,
+        .tells = true,
+        .everything = UINT64_MAX,
+        .target_last = UINT64_MAX - 1,
+    },
+    {
+        .name = "split",
+        .container = TIDE_CONTAINER_SPLIT,
+        CONTAINER,
+        .tells = true,
+        .whole_space = true,
+        .no_access = true,
+        .target_last = UINT64_MAX,
+    },
+};
+
+const struct door_kind *
+door_kind_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+const char *
+door_kind_name(const struct door_kind *kind)
+{
+    return kind->name;
+}
+
+const char *
+door_kind_names(void)
+{
+    static char names[128];
+
+    names[0] = '\0';
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        strcat(names, " ");
+        strcat(names, kinds[i].name);
+    }
+    return names;
+}
