@@ -139,6 +139,175 @@ iommufd_close(struct door *door)
     return error;
 }
 
+/* ------------------------------------------------------------------------------ virtio-iommu -- */
+
+enum { ENDPOINT = 1, DOMAIN = 1 };
+
+/* Send a request, of which the tail is the last field. Returns its status as an errno. */
+static int
+virtio_send(const struct door *door, void *request, size_t size)
+{
+    struct tide_virtio_iommu_tail tail = { .status = TIDE_VIRTIO_IOMMU_S_DEVERR };
+
+    if (tide_virtio_iommu_request(door->virtio, request, size - sizeof(tail), &tail,
+                                  sizeof(tail)) != sizeof(tail))
+        return -EIO;
+    switch (tail.status) {
+    case TIDE_VIRTIO_IOMMU_S_OK:
+        return 0;
+    case TIDE_VIRTIO_IOMMU_S_INVAL:
+        return -EINVAL;
+    case TIDE_VIRTIO_IOMMU_S_RANGE:
+        return -ERANGE;
+    case TIDE_VIRTIO_IOMMU_S_NOENT:
+        return -ENOENT;
+    case TIDE_VIRTIO_IOMMU_S_FAULT:
+        return -EFAULT;
+    case TIDE_VIRTIO_IOMMU_S_NOMEM:
+        return -ENOMEM;
+    case TIDE_VIRTIO_IOMMU_S_UNSUPP:
+        return -EOPNOTSUPP;
+    default:
+        return -EIO;
+    }
+}
+
+static int
+virtio_open(struct door *door, const struct tide_container_options *options)
+{
+    struct tide_virtio_iommu_options virtio = tide_virtio_iommu_options_default();
+    struct tide_virtio_iommu_attach attach = { .head.type = TIDE_VIRTIO_IOMMU_T_ATTACH,
+                                               .domain = tide_virtio_iommu_le32(DOMAIN),
+                                               .endpoint = tide_virtio_iommu_le32(ENDPOINT) };
+    int error;
+
+    virtio.page_size_mask = options->page_sizes;
+    virtio.max_mappings = options->tree.max_mappings;
+    virtio.rcu = options->tree.rcu;
+    error = tide_virtio_iommu_create(&virtio, &door->virtio);
+    if (error != 0)
+        return error;
+    error = tide_virtio_iommu_add_endpoint(door->virtio, ENDPOINT, NULL, 0);
+    if (error == 0)
+        error = virtio_send(door, &attach, sizeof(attach));
+    if (error != 0)
+        tide_virtio_iommu_destroy(door->virtio);
+    else
+        door->container = tide_virtio_iommu_container(door->virtio, DOMAIN);
+    return error;
+}
+
+static int
+virtio_map(struct door *door, const struct tide_mapping *mapping)
+{
+    struct tide_virtio_iommu_map map = { .head.type = TIDE_VIRTIO_IOMMU_T_MAP,
+                                         .domain = tide_virtio_iommu_le32(DOMAIN),
+                                         .virt_start = tide_virtio_iommu_le64(mapping->start),
+                                         .virt_end = tide_virtio_iommu_le64(mapping->last),
+                                         .phys_start = tide_virtio_iommu_le64(mapping->target) };
+
+    map.flags =
+        tide_virtio_iommu_le32((mapping->flags & TIDE_READ ? TIDE_VIRTIO_IOMMU_MAP_F_READ : 0) |
+                               (mapping->flags & TIDE_WRITE ? TIDE_VIRTIO_IOMMU_MAP_F_WRITE : 0));
+    return virtio_send(door, &map, sizeof(map));
+}
+
+static int
+virtio_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_virtio_iommu_unmap unmap = { .head.type = TIDE_VIRTIO_IOMMU_T_UNMAP,
+                                             .domain = tide_virtio_iommu_le32(DOMAIN),
+                                             .virt_start = tide_virtio_iommu_le64(start),
+                                             .virt_end = tide_virtio_iommu_le64(last) };
+
+    (void)told;
+    return virtio_send(door, &unmap, sizeof(unmap));
+}
+
+static int
+virtio_close(struct door *door)
+{
+    struct tide_virtio_iommu_detach detach = { .head.type = TIDE_VIRTIO_IOMMU_T_DETACH,
+                                               .domain = tide_virtio_iommu_le32(DOMAIN),
+                                               .endpoint = tide_virtio_iommu_le32(ENDPOINT) };
+    int error = virtio_send(door, &detach, sizeof(detach));
+
+    tide_virtio_iommu_destroy(door->virtio);
+    return error;
+}
+
+/* -------------------------------------------------------------------------------------- vhost -- */
+
+static int
+vhost_make(struct door *door, const struct tide_container_options *options,
+           enum tide_vhost_flavour flavour)
+{
+    struct tide_vhost_options vhost = tide_vhost_options_default(flavour);
+    int error;
+
+    vhost.max_entries = options->tree.max_mappings;
+    vhost.rcu = options->tree.rcu;
+    error = tide_vhost_create(&vhost, &door->vhost);
+    if (error == 0)
+        door->container = tide_vhost_container(door->vhost, 0);
+    return error;
+}
+
+static int
+vhost_open(struct door *door, const struct tide_container_options *options)
+{
+    return vhost_make(door, options, TIDE_VHOST_PLAIN);
+}
+
+static int
+vdpa_open(struct door *door, const struct tide_container_options *options)
+{
+    return vhost_make(door, options, TIDE_VHOST_VDPA);
+}
+
+static int
+vhost_send(const struct door *door, const struct tide_vhost_iotlb_msg *iotlb)
+{
+    struct tide_vhost_msg_v2 message = { .type = TIDE_VHOST_MSG_V2, .u.iotlb = *iotlb };
+    int sent = tide_vhost_write(door->vhost, &message, sizeof(message));
+
+    return sent == (int)sizeof(message) ? 0 : sent < 0 ? sent : -EIO;
+}
+
+static int
+vhost_map(struct door *door, const struct tide_mapping *mapping)
+{
+    struct tide_vhost_iotlb_msg update = { .iova = mapping->start,
+                                           .size = mapping->last - mapping->start + 1,
+                                           .uaddr = mapping->target,
+                                           .type = TIDE_VHOST_IOTLB_UPDATE };
+
+    if (mapping->flags & TIDE_READ)
+        update.perm |= TIDE_VHOST_ACCESS_RO;
+    if (mapping->flags & TIDE_WRITE)
+        update.perm |= TIDE_VHOST_ACCESS_WO;
+    return vhost_send(door, &update);
+}
+
+/* {0, 0} is everything. */
+static int
+vhost_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_vhost_iotlb_msg invalidate = { .iova = start,
+                                               .size = last - start + 1,
+                                               .type = TIDE_VHOST_IOTLB_INVALIDATE };
+
+    (void)told;
+    return vhost_send(door, &invalidate);
+}
+
+static int
+vhost_close(struct door *door)
+{
+    tide_vhost_destroy(door->vhost);
+    return 0;
+}
+
 /* --------------------------------------------------------------------------------- the table -- */
 
 #define CONTAINER \
@@ -146,6 +315,8 @@ iommufd_close(struct door *door)
 #define VFIO .open = vfio_open, .map = vfio_map, .unmap = vfio_unmap, .close = container_close
 #define IOMMUFD \
     .open = iommufd_open, .map = iommufd_map, .unmap = iommufd_unmap, .close = iommufd_close
+#define VIRTIO .open = virtio_open, .map = virtio_map, .unmap = virtio_unmap, .close = virtio_close
+#define VHOST  .map = vhost_map, .unmap = vhost_unmap, .close = vhost_close
 
 static const struct door_kind kinds[] = {
     {
@@ -172,6 +343,30 @@ static const struct door_kind kinds[] = {
         .tells = true,
         .everything = UINT64_MAX,
         .target_last = UINT64_MAX - 1,
+    },
+    {
+        .name = "virtio-iommu",
+        .container = TIDE_CONTAINER_VIRTIO_IOMMU,
+        VIRTIO,
+        .sticks_out = -ERANGE,
+        .whole_space = true,
+        .target_last = UINT64_MAX,
+    },
+    {
+        .name = "vhost",
+        .container = TIDE_CONTAINER_VHOST,
+        .open = vhost_open,
+        VHOST,
+        .overlaps = true,
+        .target_last = UINTPTR_MAX,
+    },
+    {
+        .name = "vdpa",
+        .container = TIDE_CONTAINER_VHOST,
+        .open = vdpa_open,
+        VHOST,
+        .overlaps = true,
+        .target_last = UINTPTR_MAX,
     },
     {
         .name = "split",

@@ -7,6 +7,8 @@
 
 #include <tidemark/iommufd.h>
 #include <tidemark/vfio.h>
+#include <tidemark/vhost.h>
+#include <tidemark/virtio-iommu.h>
 
 /* start and last of each are those of the trace: on pages. open sets container, and what else there is in
  * the door. unmap stores how many bytes it was told, if it was. */
@@ -41,6 +43,8 @@ struct door {
     struct tide_vfio vfio;
     struct tide_iommufd *iommufd;
     uint32_t id; /* of the IO address space */
+    struct tide_virtio_iommu *virtio;
+    struct tide_vhost *vhost;
 };
 
 #endif
