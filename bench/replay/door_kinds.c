@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <tidemark/vfio-user.h>
+
 /* ------------------------------------------------------------------------- a container alone -- */
 
 static int
@@ -308,6 +310,34 @@ vhost_close(struct door *door)
     return 0;
 }
 
+/* ---------------------------------------------------------------------------------- vfio-user -- */
+
+static int
+vfio_user_map(struct door *door, const struct tide_mapping *mapping)
+{
+    struct tide_vfio_user_dma_map map = { .argsz = sizeof(map),
+                                          .address = mapping->start,
+                                          .size = mapping->last - mapping->start + 1 };
+
+    map.flags = (mapping->flags & TIDE_READ ? TIDE_VFIO_USER_REGION_READ : 0) |
+                (mapping->flags & TIDE_WRITE ? TIDE_VFIO_USER_REGION_WRITE : 0);
+    return tide_vfio_user_dma_map(door->container, &map, sizeof(map),
+                                  (void *)(uintptr_t)mapping->target);
+}
+
+static int
+vfio_user_unmap(struct door *door, uint64_t start, uint64_t last, uint64_t *told)
+{
+    struct tide_vfio_user_dma_unmap unmap = { .argsz = sizeof(unmap),
+                                              .address = start,
+                                              .size = last - start + 1 };
+
+    (void)told;
+    if (unmap.size == 0)
+        unmap.flags = TIDE_VFIO_USER_UNMAP_ALL;
+    return tide_vfio_user_dma_unmap(door->container, &unmap, sizeof(unmap));
+}
+
 /* --------------------------------------------------------------------------------- the table -- */
 
 #define CONTAINER \
@@ -317,6 +347,8 @@ vhost_close(struct door *door)
     .open = iommufd_open, .map = iommufd_map, .unmap = iommufd_unmap, .close = iommufd_close
 #define VIRTIO .open = virtio_open, .map = virtio_map, .unmap = virtio_unmap, .close = virtio_close
 #define VHOST  .map = vhost_map, .unmap = vhost_unmap, .close = vhost_close
+#define VFIO_USER \
+    .open = container_open, .map = vfio_user_map, .unmap = vfio_user_unmap, .close = container_close
 
 static const struct door_kind kinds[] = {
     {
@@ -366,6 +398,17 @@ static const struct door_kind kinds[] = {
         .open = vdpa_open,
         VHOST,
         .overlaps = true,
+        .target_last = UINTPTR_MAX,
+    },
+    {
+        .name = "vfio-user",
+        .container = TIDE_CONTAINER_VFIO_USER,
+        VFIO_USER,
+        .sticks_out = -ENOENT,
+        .nothing = -ENOENT,
+        .one_by_one = true,
+        .no_access = true,
+        .target_first = 1,
         .target_last = UINTPTR_MAX,
     },
     {

@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 cases=0
 
-containers="type1v1 type1v2 iommufd virtio-iommu vhost vdpa split"
+containers="type1v1 type1v2 iommufd virtio-iommu vhost vdpa vfio-user split"
 
 # expect STATUS WHAT FILE [TEXT]: the exit status, and a text that the output must have; the
 # same write by write, with transactions and snapshots, and, where it can be read, through each door.

@@ -100,6 +100,8 @@ static const struct lie {
     { "split", "expected to remove 1 mappings, removed 5", { .unmap = take_all } },
     { "type1v1", "expected 4e04fff, got 4e05fff", { .map = map_elsewhere } },
     { "virtio-iommu", "nothing is mapped there", { .map = map_nothing } },
+    { "vfio-user", "expected ENOENT, got success", { .unmap = refuse_nothing } },
+    { "vfio-user", "expected success, got ENOENT", { .unmap = refuse_all } },
     { "vhost", "its door can't be closed: EBUSY", { .close = close_badly } },
 };
 
