@@ -325,6 +325,32 @@ Test(snapshot, holds_what_changed_and_no_more)
     }
 }
 
+/* They have no indexes, so what goes from those is free after a grace period. */
+Test(snapshot, holds_no_nodes_of_indexes)
+{
+    struct tide_options options = tide_options_default();
+    struct tide_snapshot *snapshot;
+    uint64_t height;
+
+    fake_rcu_init(&unit.rcu, true);
+    options.rcu = &unit.rcu.table;
+    options.indexes = TIDE_INDEX_TARGETS | TIDE_INDEX_HOLES;
+    unit_open_options(options);
+    unit_map_blocks(0, 400, 4, 8);
+    tide_barrier(unit.tree);
+    height = unit_stats().height;
+    snapshot = take();
+    for (unsigned i = 0; i < 50; i++) {
+        EXPECT_OK(unit_unmap(800, 803, TIDE_UNMAP_EXACT));
+        EXPECT_OK(unit_map(800, 803));
+    }
+    tide_barrier(unit.tree);
+    cr_assert_eq(unit_stats().held_nodes, height + 1, "the way to one leaf");
+    tide_snapshot_release(snapshot);
+    tide_barrier(unit.tree);
+    unit_close();
+}
+
 /* What comes and goes while there is a snapshot, and is of no use to it, is used again. */
 Test(snapshot, long_lived_one_lets_memory_of_others_be_used_again)
 {

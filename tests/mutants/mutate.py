@@ -94,7 +94,9 @@ class Function:
             token, begin, _ = self.tokens[at]
             if token in ("if", "while", "for", "switch"):
                 last = self.closing(at + 1)
-                if token in ("if", "while"):
+                if HINT.match(self.code, self.tokens[last + 1][1]):
+                    self.quiet.update(offset for _, offset, _ in self.tokens[at:last])
+                elif token in ("if", "while"):
                     self.condition(at + 1, last)
                 at, before, alone = last + 1, None, True
             elif token in ("{", "}", "else", "do", ";"):
@@ -124,7 +126,10 @@ class Function:
                     break
                 self.quiet.add(offset)
             return False
-        if re.match(r"(return|break|continue|goto)\b", text) or HINT.match(text):
+        if HINT.match(text):
+            self.quiet.update(offset for _, offset, _ in self.tokens[first:last])
+            return False
+        if re.match(r"(return|break|continue|goto)\b", text):
             return False
         if ASSIGNMENT.search(re.sub(r"\(.*\)", "", text, flags=re.S)):
             self.add(begin, end, "", "store dropped")
@@ -210,21 +215,19 @@ def sample(only, seed):
 
 # ---------------------------------------------------------------------------------- the programs --
 
-UNIT = ("callback create cursor deferred diff empty holes iterate lookup map memory pieces protect "
-        "replace runs save snapshot sources split stats translate txn unmap watermark").split()
 # Those that see most in the least time come first; those named like the changed file before them.
 TINY = ["windows", "sequences --depth 2", "versions --operations 1000", "diff --operations 300",
-         "index --operations 500", "invariants", "reverse --writes 600", "holes --stride 64",
-         "differential --operations 800", "test_callback", "test_create", "test_cursor", "test_deferred",
-         "test_iterate", "test_map", "test_unmap", "test_txn", "test_lookup", "save --rounds 2",
-         "txnfail --first 2", "test_diff", "test_pieces", "test_protect", "test_replace", "test_runs",
-         "test_save", "test_snapshot", "test_split", "test_stats", "test_translate", "test_watermark",
-         "test_holes", "translation --rounds 1", "sequences --depth 3", "pool", "starved", "test_memory",
-         "test_empty", "test_sources", "versions --operations 6000"]
-LONG = ["allocfail --first 1"]  # slow, so only if asked for
-USUAL = ["kernels 200", "invariants", "windows", "versions --operations 1000", "diff --operations 300",
-         "differential --operations 1500", "reverse --writes 1000", "index --operations 500",
-         "holes --stride 64", "save --rounds 2", "pool", "starved"] + [f"test_{area}" for area in UNIT]
+        "index --operations 500", "invariants", "save --rounds 2", "test_cursor", "reverse --writes 600",
+        "holes --stride 64", "test_stats", "test_callback", "test_iterate", "test_watermark", "test_snapshot",
+        "txnfail --first 2", "test_deferred", "test_create", "test_txn", "test_lookup", "test_map", "test_unmap",
+        "test_protect", "test_replace", "test_split", "differential --operations 800"]
+USUAL = ["kernels 200", "invariants", "versions --operations 1000", "diff --operations 300", "index --operations 500",
+         "differential --operations 800", "test_split"]
+# For files of their name; for all if asked for.
+SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", "test_holes", "test_sources",
+        "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
+        "versions --operations 6000", "allocfail --first 1"]
+NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1"}
 PATIENCE = 10  # how many times its usual time a program may take
 CC = shlex.split(os.environ.get("CC", "gcc"))
 # gcc 12 takes functions of tests/holes.c that store to a static struct for ones that store nothing.
@@ -260,14 +263,16 @@ def run(command, seconds=60.0, quiet=True):
 class Build:
     """The library and the programs with one size of nodes, of the sources in WORK/source."""
 
-    def __init__(self, name, flags, programs):
+    def __init__(self, name, flags, programs, slow):
         self.directory = WORK / name
         self.library = self.directory / "libtide.so"
         self.flags = flags
         self.programs = programs
+        self.slow = slow
         self.usual = {}  # program: seconds
+        self.plain = {}  # object: what is not changed at -O2
         self.users = collections.defaultdict(list)  # name of a file in lib: objects
-        names = sorted({program.split()[0] for program in programs + LONG})
+        names = sorted({program.split()[0] for program in programs + slow})
         self.files = {self.directory / f"lib-{file.stem}.o": file for file in sorted((SOURCE / "lib").glob("*.c"))}
         for file in [*sorted((SOURCE / "tests" / "support").glob("*.c")),
                      *[SOURCE / "tests" / f"{name}.c" for name in names]]:
@@ -321,7 +326,7 @@ class Build:
             kept.mkdir()
             for file in [file for file in self.directory.iterdir() if file.is_file()]:
                 shutil.copy(file, kept / file.name)
-        for program in self.programs:
+        for program in self.programs + self.slow:
             if program not in self.usual and not self.passes(program):
                 sys.exit(f"mutate: {program} fails with nothing changed ({self.directory.name})")
         memory.write_text(json.dumps({"stamp": stamp, "usual": self.usual}, indent=1))
@@ -337,7 +342,7 @@ class Build:
                 if kept.exists():
                     shutil.copy(kept, self.directory / name)
 
-    def judge(self, mutant):
+    def judge(self, mutant, long):
         """None: it does not compile; "": nobody sees it; else who does."""
         users, changed = self.users[mutant.file], []
         try:
@@ -351,43 +356,53 @@ class Build:
             if not self.link(changed):
                 return None
             stem = re.split("[._]", mutant.file)[0]
-            named = [program for program in self.programs if program.replace("test_", "").startswith(stem)]
-            for program in named + [program for program in self.programs if program not in named]:
+            named = [program for program in self.programs + self.slow if NAMED.get(stem) == program or
+                     program.replace("test_", "").startswith(stem)]
+            others = self.programs + (self.slow if long else [])
+            for program in named + [program for program in others if program not in named]:
                 if not self.passes(program):
                     return f"{program} ({self.directory.name})"
             return ""
         finally:
             self.restore(users)
 
-    def optimized(self, file):
-        code = []
-        for made in self.users[file]:
+    def optimized(self, made):
+        self.compile(made, ("-O2",))
+        return made.with_suffix(".o2").read_bytes()
+
+    def is_equivalent(self, mutant):
+        """Whether all code of the library is at -O2 what it is without the change."""
+        file, plain = SOURCE / "lib" / mutant.file, (ROOT / "lib" / mutant.file).read_text(encoding="utf-8")
+        for made in self.users[mutant.file]:
             if made.name.startswith("lib-"):
-                self.compile(made, ("-O2",))
-                code.append(made.with_suffix(".o2").read_bytes())
-        return code
+                if made not in self.plain:
+                    file.write_text(plain, encoding="utf-8")
+                    self.plain[made] = self.optimized(made)
+                    file.write_text(mutant.text, encoding="utf-8")
+                if self.optimized(made) != self.plain[made]:
+                    return False
+        return True
 
 
-def judge(builds, mutant):
+def judge(builds, mutant, long):
     """Returns ("killed", by), ("survived", ""), ("equivalent", "") or ("invalid", "")."""
-    original, changed = ROOT / "lib" / mutant.file, WORK / "source" / "lib" / mutant.file
+    file = SOURCE / "lib" / mutant.file
     try:
-        changed.write_text(mutant.text, encoding="utf-8")
+        file.write_text(mutant.text, encoding="utf-8")
         for build in builds:
-            verdict = build.judge(mutant)
+            verdict = build.judge(mutant, long)
             if verdict is None:
                 return "invalid", ""
             if verdict:
                 return "killed", verdict
-        code = [build.optimized(mutant.file) for build in builds]
-        shutil.copy(original, changed)
-        alike = code == [build.optimized(mutant.file) for build in builds]
-        return ("equivalent" if alike else "survived"), ""
+            if build is builds[0] and all(build.is_equivalent(mutant) for build in builds):
+                return "equivalent", ""
+        return "survived", ""
     finally:
-        shutil.copy(original, changed)
+        shutil.copy(ROOT / "lib" / mutant.file, file)
 
 
-def prepare(long):
+def prepare():
     shutil.rmtree(SOURCE, ignore_errors=True)
     stamp = hashlib.sha256()
     for name in ("lib", "tests", "include"):
@@ -395,7 +410,7 @@ def prepare(long):
         for file in sorted((SOURCE / name).rglob("*.[ch]")):
             stamp.update(file.read_bytes())
     x86 = ["-DTIDE__X86_LOOKUP=1"] if os.uname().machine == "x86_64" else []
-    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY + LONG * long), Build("usual", x86, USUAL)]
+    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY, SLOW), Build("usual", x86, USUAL, [program for program in SLOW if program.startswith("test_")])]
     for build in builds:
         build.begin(stamp.hexdigest())
     return builds
@@ -408,7 +423,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="of this file in lib/")
     parser.add_argument("--list", action="store_true", help="only say which there are")
-    parser.add_argument("--long", action="store_true", help="programs that take longer, too")
+    parser.add_argument("--long", action="store_true", help="try the slow programs, too")
     parser.add_argument("--one", help="this one: its diff, and what becomes of it")
     parser.add_argument("--report", default=str(ROOT / "build" / "mutants.txt"))
     arguments = parser.parse_args()
@@ -424,14 +439,14 @@ def main():
         if not chosen:
             sys.exit("mutate: there is no such mutant")
         print(diff_of(chosen[0]), flush=True)
-    builds = prepare(arguments.long)
+    builds = prepare()
     counts, killers, begin, place = collections.Counter(), collections.Counter(), time.monotonic(), 0
     with open(arguments.report, "w", encoding="utf-8") as report:
         for place, mutant in enumerate(chosen[arguments.begin:], arguments.begin):
             if counts["killed"] + counts["survived"] >= arguments.count:
                 break
             since = time.monotonic()
-            verdict, by = judge(builds, mutant)
+            verdict, by = judge(builds, mutant, arguments.long)
             counts[verdict] += 1
             killers[by] += 1
             print(f"{place} {verdict} {mutant.id} {by} {time.monotonic() - since:.1f} s", flush=True)
