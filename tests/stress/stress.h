@@ -15,7 +15,7 @@
 
 enum { QUESTION_KINDS = 14, WALK_MAX = CELLS_MAX };
 
-/* What a reader found and still uses: see hold() in readers.c. 0: nothing. */
+/* What a reader found and still uses: see hold() in lookups.c. 0: nothing. */
 struct held {
     _Alignas(64) _Atomic uint64_t word;
 };
