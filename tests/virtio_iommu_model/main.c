@@ -81,13 +81,13 @@ mirror_prepare(void *context, const struct tide_operation *operation_told)
 static void
 mirror_applied(void *context, const struct tide_operation *told)
 {
-    struct list *list = context;
+    struct flat_list *list = context;
 
     check(told->kind != TIDE_OPERATION_REMAP, "told of a cut");
     if (told->kind == TIDE_OPERATION_MAP)
-        list_add(list, &told->mapping);
+        flat_add(list, &told->mapping);
     else
-        list_remove(list, told->mapping.start, told->mapping.last);
+        flat_remove(list, told->mapping.start, told->mapping.last);
 }
 
 static int
@@ -147,9 +147,7 @@ compare_all(void)
 {
     for (uint32_t d = 0; d < NUMBERS; d++) {
         struct tide_container *container = tide_virtio_iommu_container(device, d);
-        struct list found = { .count = 0 };
-        struct tide_mapping mapping;
-        struct tide_iterator walk;
+        struct flat_list found;
         const char *reason;
         int error;
 
@@ -159,13 +157,9 @@ compare_all(void)
             continue;
         error = tide_check(tide_container_tree(container), &reason);
         check(error == 0, reason);
-        tide_iterate_up(&walk, tide_container_tree(container), 0, UINT64_MAX);
-        while (tide_iterate_next(&walk, &mapping)) {
-            check(found.count < LIMIT, "more is mapped than may be");
-            list_add(&found, &mapping);
-        }
-        check(same_list(&found, &domains[d].list), "something else is mapped");
-        check(domains[d].container == container && same_list(&found, &domains[d].mirror),
+        flat_of_tree(&found, tide_container_tree(container));
+        check(flat_same(&found, &domains[d].list), "something else is mapped");
+        check(domains[d].container == container && flat_same(&found, &domains[d].mirror),
               "the mirror is another");
     }
 }

@@ -154,7 +154,7 @@ void
 run_change(unsigned type)
 {
     struct request r = random_request();
-    struct list *list = &domains[r.domain % NUMBERS].list;
+    struct flat_list *list = &domains[r.domain % NUMBERS].list;
     size_t refused;
     int status, want;
     bool cut;
@@ -176,10 +176,10 @@ run_change(unsigned type)
     if (status != OK)
         return;
     if (type == UNMAP) {
-        list_remove(list, r.start, r.last);
+        flat_remove(list, r.start, r.last);
         return;
     }
-    list_add(list, &(struct tide_mapping){ r.start, r.last, r.phys,
+    flat_add(list, &(struct tide_mapping){ r.start, r.last, r.phys,
                                            r.flags % 4 | (r.flags / 4 != 0 ? 0x10000u : 0) });
 }
 

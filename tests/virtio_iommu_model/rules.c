@@ -6,58 +6,12 @@
 
 #include <errno.h>
 
-/* ----------------------------------------------------------------------------------- lists -- */
+/* --------------------------------------------------------------------------------- reserved -- */
 
 static bool
 meet(uint64_t start, uint64_t last, uint64_t other, uint64_t other_last)
 {
     return start <= other_last && other <= last;
-}
-
-static bool
-any_mapped(const struct list *list, uint64_t start, uint64_t last)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (meet(list->at[i].start, list->at[i].last, start, last))
-            return true;
-    return false;
-}
-
-void
-list_add(struct list *list, const struct tide_mapping *mapping)
-{
-    size_t i = list->count++;
-
-    for (; i > 0 && list->at[i - 1].start > mapping->start; i--)
-        list->at[i] = list->at[i - 1];
-    list->at[i] = *mapping;
-}
-
-void
-list_remove(struct list *list, uint64_t start, uint64_t last)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < list->count; i++)
-        if (!meet(list->at[i].start, list->at[i].last, start, last))
-            list->at[kept++] = list->at[i];
-    list->count = kept;
-}
-
-static bool
-same_mapping(const struct tide_mapping *a, const struct tide_mapping *b)
-{
-    return a->start == b->start && a->last == b->last && a->target == b->target &&
-           a->flags == b->flags;
-}
-
-bool
-same_list(const struct list *a, const struct list *b)
-{
-    for (size_t i = 0; i < a->count && i < b->count; i++)
-        if (!same_mapping(&a->at[i], &b->at[i]))
-            return false;
-    return a->count == b->count;
 }
 
 /* Whether an endpoint of a domain has reserved a part of a range. */
@@ -117,7 +71,7 @@ expect_attach(const struct request *r)
     if (!domain->exists && count >= DOMAINS)
         return NOMEM;
     for (size_t i = 0; i < endpoint->count && domain->exists && !domain->bypass; i++)
-        if (any_mapped(&domain->list, endpoint->reserved[i].start, endpoint->reserved[i].last))
+        if (flat_any(&domain->list, endpoint->reserved[i].start, endpoint->reserved[i].last))
             return UNSUPP;
     if (refuse_attach != 0) {
         model_leave(r->endpoint);
@@ -173,7 +127,7 @@ expect_map(const struct request *r)
     if (r->start < world->input_start || r->last > world->input_end ||
         any_reserved(r->domain, r->start, r->last))
         return RANGE;
-    if (any_mapped(&domain->list, r->start, r->last))
+    if (flat_any(&domain->list, r->start, r->last))
         return INVAL;
     if (domain->list.count == LIMIT)
         return NOMEM;
@@ -209,7 +163,7 @@ expect_translation(uint32_t id, uint64_t address, uint32_t access, uint64_t *tar
                    uint32_t *flags)
 {
     const struct model_endpoint *endpoint = &endpoints[id];
-    const struct list *list;
+    const struct flat_list *list;
 
     if (!endpoint->exists)
         return -ENODEV;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "support/alloc.h"
+#include "support/flat_list.h"
 #include "support/random.h"
 
 #define CELLS     64
@@ -30,16 +31,11 @@ struct world {
     uint64_t input_start, input_end;
 };
 
-struct list {
-    struct tide_mapping at[LIMIT + 1];
-    size_t count;
-};
-
 /* The model. */
 struct model_domain {
     bool exists, bypass;
-    struct list list;
-    struct list mirror; /* what a listener was told */
+    struct flat_list list;
+    struct flat_list mirror; /* what a listener was told */
     struct tide_listener listener;
     struct tide_container *container; /* that the listener is attached to */
     unsigned attached;                /* endpoints that hooks were told of */
@@ -74,13 +70,6 @@ _Noreturn void fail(const char *what);
 void check(bool so, const char *what);
 uint64_t below(uint64_t bound);
 bool one_in(uint64_t n);
-
-/* rules.c: lists, in order. */
-void list_add(struct list *list, const struct tide_mapping *mapping);
-
-/* Remove what lies in a range, whole. */
-void list_remove(struct list *list, uint64_t start, uint64_t last);
-bool same_list(const struct list *a, const struct list *b);
 
 /* rules.c: the status of a request. -1: an ATTACH that is to be carried out, by model_enter. */
 int expect_attach(const struct request *r);
