@@ -243,6 +243,29 @@ Test(cursor, without_rcu_cursors_stay_right_while_slots_are_written_again)
     keep_cursors_in_a_leaf(map_or_cut);
 }
 
+/* A snapshot keeps the leaf as it was; the tree gets a copy at the first change. */
+Test(cursor, of_a_leaf_that_a_snapshot_has_is_not_behind_the_tree)
+{
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        struct tide_snapshot *snapshot;
+        struct tide_mapping found;
+        struct tide_cursor cursor;
+
+        unit_open_kind((enum unit_kind)kind);
+        unit_map_blocks(0, 200, 4, 8);
+        EXPECT_OK(tide_snapshot_take(unit.tree, &snapshot));
+        tide_cursor_init(&cursor, unit.tree);
+        for (uint64_t i = 0; i < 200; i++) {
+            cr_assert(tide_cursor_lookup(&cursor, i * 8, &found));
+            EXPECT_OK(unit_unmap(i * 8, i * 8 + 3, TIDE_UNMAP_EXACT));
+            cr_assert_not(tide_cursor_lookup(&cursor, i * 8, &found));
+            cr_assert(tide_snapshot_lookup(snapshot, i * 8, &found));
+        }
+        tide_snapshot_release(snapshot);
+        unit_close();
+    }
+}
+
 /* What makes them faster: after a hit the leaf is known, whatever was written before. */
 static void
 expect_remembered(const struct tide *tree)

@@ -629,3 +629,20 @@ HOLES_TEST(map_anywhere_from_a_callback_is_busy)
     cr_assert_eq(found, is_indexed ? 10 : 0, "the index is of the last write that has returned");
     unit_close();
 }
+
+/* Where all is one hole there is nothing to note down. */
+Test(holes, the_index_is_empty_when_the_tree_is)
+{
+    struct tide_options options = tide_options_default();
+
+    options.indexes = TIDE_INDEX_HOLES;
+    unit_open_options(options);
+    for (unsigned round = 0; round < 2; round++) {
+        unit_map_blocks(0, 20, 4, 8);
+        cr_assert(unit_stats().index_nodes > 0);
+        for (uint64_t i = 0; i < 20; i++) /* one by one, not all at once */
+            EXPECT_OK(unit_unmap(i * 8, i * 8 + 3, TIDE_UNMAP_EXACT));
+        cr_assert_eq(unit_stats().index_nodes, 0);
+    }
+    unit_close();
+}

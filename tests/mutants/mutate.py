@@ -221,12 +221,12 @@ TINY = ["windows", "sequences --depth 2", "versions --operations 1000", "diff --
         "holes --stride 64", "test_stats", "test_callback", "test_iterate", "test_watermark", "test_snapshot",
         "txnfail --first 2", "test_deferred", "test_create", "test_txn", "test_lookup", "test_map", "test_unmap",
         "test_protect", "test_replace", "test_split", "differential --operations 800"]
-USUAL = ["kernels 200", "invariants", "versions --operations 1000", "diff --operations 300", "index --operations 500",
+USUAL = ["kernels 200", "invariants", "test_snapshot", "versions --operations 1000", "diff --operations 300", "index --operations 500",
          "differential --operations 800", "test_split"]
 # For files of their name; for all if asked for.
 SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", "test_holes", "test_sources",
         "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
-        "versions --operations 6000", "allocfail --first 1"]
+        "versions --operations 6000"]
 NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1"}
 PATIENCE = 10  # how many times its usual time a program may take
 CC = shlex.split(os.environ.get("CC", "gcc"))
