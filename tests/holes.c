@@ -366,6 +366,16 @@ run_windows(uint64_t base, unsigned state, unsigned stride, bool all, uint32_t i
 
 /* --------------------------------------------------------------------------------------- runs -- */
 
+/* A number below bound, every other time 0; drawn in one order, whatever the compiler. */
+static unsigned
+or_none(unsigned bound)
+{
+    bool none = random_below(&source, 2) == 0;
+    unsigned number = (unsigned)random_below(&source, bound);
+
+    return none ? 0 : number;
+}
+
 static void
 pick_question(struct question *q, unsigned largest)
 {
@@ -378,12 +388,12 @@ pick_question(struct question *q, unsigned largest)
         q->last = q->first + (unsigned)random_below(&source, world.count - q->first);
     }
     q->extent = (1 + (unsigned)random_below(&source, most / world.granule)) * world.granule - 1;
-    q->alignment = 1u << (random_below(&source, 2) * random_below(&source, 6));
-    q->congruence =
-        (unsigned)(random_below(&source, 2) * random_below(&source, 64) * world.granule);
-    q->boundary = (unsigned)(random_below(&source, 3) == 0) << (3 + random_below(&source, 5));
-    q->below = (unsigned)(random_below(&source, 2) * random_below(&source, 4));
-    q->above = (unsigned)(random_below(&source, 2) * random_below(&source, 4));
+    q->alignment = 1u << or_none(6);
+    q->congruence = or_none(64) * world.granule;
+    if (random_below(&source, 3) == 0)
+        q->boundary = 1u << (3 + random_below(&source, 5));
+    q->below = or_none(4);
+    q->above = or_none(4);
     q->highest = random_below(&source, 2) != 0;
 }
 
