@@ -68,8 +68,8 @@ struct tide_container_options tide_container_options_default(enum tide_container
 /* ------------------------------------------------------------------------------- life cycle -- */
 
 /* Make an empty container. options may not be NULL.
- * Returns 0 and sets *container; -EINVAL for options that are none (size, kind, page_sizes, granule, an aperture
- * not on page bounds); or what tide_create returns of options->tree. Context: any. */
+ * Returns 0 and sets *container; -EINVAL for options that are none (size, kind, page_sizes, granule, an
+ * aperture not on page bounds); or what tide_create returns of options->tree. Context: any. */
 TIDE_NODISCARD int tide_container_create(const struct tide_container_options *options,
                                          struct tide_container **container);
 
@@ -120,7 +120,8 @@ TIDE_NODISCARD int tide_container_replace(struct tide_container *container,
                                           const struct tide_mapping *mapping);
 
 /* Unmap a range, by the rule of the container's kind. Bounds need not be on pages.
- * result: NULL, or filled in; zeroes on any error. Of type1 v1 and vhost, it may have more bytes than the range.
+ * result: NULL, or filled in; zeroes on any error. Of type1 v1 and vhost, it may have more bytes than the
+ * range.
  * Returns
  *   0        also where nothing is mapped, but for IOMMUFD and VFIO_USER
  *   -EBUSY   called from a hook
@@ -185,7 +186,7 @@ enum tide_operation_kind {
     TIDE_OPERATION_MAP,   /* mapping comes */
 };
 
-/* A change is a list of these: what goes, ascending, then what comes. A fields that its kind does not
+/* A change is a list of these: what goes, ascending, then what comes. Fields that its kind does not
  * name is zeroes. */
 struct tide_operation {
     enum tide_operation_kind kind;
@@ -202,17 +203,18 @@ enum {
 };
 
 /* Who is told of changes. Each hook may be NULL. The structure is the caller's and stays in place, and unchanged, while
- * attached. Hooks but released run within the call that makes the change; they may ask questions of the tree, and
- * of the container; what changes it returns -EBUSY to them. Listeners are asked and told in the
+ * attached. Hooks but released run within the call that makes the change; they may ask questions of the
+ * tree, and of the container; what changes it returns -EBUSY to them. Listeners are asked and told in the
  * order in which they were attached.
  * prepare:  before anything changes, an operation at a time. Returns 0, or a negative errno, which refuses
  *           the change and is returned to who asked for it. For a backend that has to go first.
- * undo:     of an operation that was prepared and will not be: the last first. It can't refuse. An operation that was
- *           refused is not undone by who refused it; with masks, the pieces prepared of it before are.
+ * undo:     of an operation that was prepared and will not be: the last first. It can't refuse. An operation
+ *           that was refused is not undone by who refused it; with masks, the pieces prepared of it before
+ *           are.
  * applied:  after readers see it, in order. For mirrors. Readers that began before may still use what
  *           went.
- * released: a piece that was unmapped or displaced, after a grace period: no reader uses it, its memory may be
- *           unpinned or freed. From where the RCU runs deferred calls; see tide_unmap_deferred. It is told
+ * released: a piece that was unmapped or displaced, after a grace period: no reader uses it, its memory may
+ *           be unpinned or freed. From where the RCU runs deferred calls; see tide_unmap_deferred. It is told
  *           without masks. It must not call the container.
  * With prepare or applied, a change asks for memory to list what it does, 56 bytes a mapping, and fails with
  * -ENOMEM, changing nothing, where there is none. */
@@ -241,14 +243,17 @@ TIDE_NODISCARD int tide_container_attach(struct tide_container *container,
 
 /* The same in three steps, of which only the first and the last need the writer, for a backend that takes long
  * and a guest that can't wait.
- * begin:  takes a snapshot. Returns 0 and sets *attachment; -EBUSY from a hook or in a batch; -EINVAL as above;
+ * begin:  takes a snapshot. Returns 0 and sets *attachment; -EBUSY from a hook or in a batch; -EINVAL as
+ *         above;
  *         -ENOMEM. Context: Writer.
- * replay: tells of all that the snapshot has. Returns 0; or what prepare refused, with all undone, and it may be
- *         called again. Context: any thread; its hooks run beside the writer and have to leave the container alone.
+ * replay: tells of all that the snapshot has. Returns 0; or what prepare refused, with all undone, and it
+ *         may be called again. Context: any thread; its hooks run beside the writer and have to leave the
+ *         container alone.
  * finish: tells what changed since the snapshot, and attaches. Returns 0, and attachment is no more; -EINVAL
- *         where there was no successful replay; -EBUSY; or what prepare refused: then nothing that finish prepared
- *         stays prepared, and it may be called again. Context: Writer. Waits as tide_barrier.
- * cancel: undoes nothing of what is in the backend, which drops it as it likes. Context: any thread. */
+ *         where there was no successful replay; -EBUSY; -ENOMEM; or what prepare refused: then nothing that
+ *         finish prepared stays prepared, and it may be called again. Context: Writer. Waits as tide_barrier.
+ * cancel: undoes nothing of what is in the backend, which drops it as it likes. NULL is allowed.
+ *         Context: Writer. */
 struct tide_attachment; /* opaque */
 TIDE_NODISCARD int tide_container_attach_begin(struct tide_container *container,
                                                struct tide_listener *listener,
@@ -258,8 +263,8 @@ TIDE_NODISCARD int tide_attachment_finish(struct tide_attachment *attachment);
 void tide_attachment_cancel(struct tide_attachment *attachment);
 
 /* Let it hear nothing any more. It is told of nothing: what it built from what it heard is its own to drop.
- * Returns 0, and the structure may be freed: no hook of it runs any more; -ENOENT, it is not attached; -EBUSY from a
- * hook, or in a batch. Context: Writer. Waits as tide_barrier. */
+ * Returns 0, and the structure may be freed: no hook of it runs any more; -ENOENT, it is not attached;
+ * -EBUSY from a hook, or in a batch. Context: Writer. Waits as tide_barrier. */
 int tide_container_detach(struct tide_container *container, struct tide_listener *listener);
 
 /* What a change would tell listeners, without changing anything: the operations in order, to fn, whole (no
@@ -278,7 +283,8 @@ TIDE_NODISCARD int tide_container_plan_unmap(struct tide_container *container, u
 /* ----------------------------------------------------------------------- what may be mapped -- */
 
 /* Set the aperture and the reserved ranges, at once, in place of those before.
- * first, last: the aperture. ranges: count of them, in any order; they may overlap, and lie outside the aperture.
+ * first, last: the aperture. ranges: count of them, in any order; they may overlap, and lie outside the
+ * aperture.
  * conflict: NULL, or filled in where something is in the way.
  * Returns
  *   0
@@ -294,8 +300,8 @@ TIDE_NODISCARD int tide_container_set_valid(struct tide_container *container, ui
 
 /* Set the ranges that stay valid whatever is set, and to which tide_container_find_hole keeps, in place of those
  * before (IOMMU_IOAS_ALLOW_IOVAS). count 0: none, and holes are found wherever it is valid.
- * Returns 0; -EBUSY from a hook; -EINVAL, a range has start > last or two overlap; -EADDRINUSE, a part of one is
- * not valid: *conflict is the lowest such range; -ENOMEM. Context: Writer. */
+ * Returns 0; -EBUSY from a hook; -EINVAL, a range has start > last or two overlap; -EADDRINUSE, a part of
+ * one is not valid: *conflict is the lowest such range; -ENOMEM. Context: Writer. */
 TIDE_NODISCARD int tide_container_allow(struct tide_container *container,
                                         const struct tide_range *ranges, size_t count,
                                         struct tide_range *conflict);
@@ -312,9 +318,10 @@ int tide_container_valid_ranges(const struct tide_container *container, struct t
  * bitmap; pieces of a cut keep theirs, what is mapped over it inherits it, what is unmapped drops it
  * (tide_container_unmap_dirty reads it first).
  * page: a power of two: what one bit stands for.
- * Returns 0; -EBUSY from a hook or in a batch; -EINVAL, page is no power of two; -EALREADY, it is on; -ENOMEM,
- * no memory, or a mapping has more than TIDE_DIRTY_PAGES_MOST pages (bitmaps of 256 MiB, as type1 has it): nothing has changed.
- * While it is on, tide_container_map and replace may return -ENOMEM for these reasons too. Context: Writer. */
+ * Returns 0; -EBUSY from a hook or in a batch; -EINVAL, page is no power of two; -EALREADY, it is on;
+ * -ENOMEM, no memory, or a mapping has more than TIDE_DIRTY_PAGES_MOST pages (bitmaps of 256 MiB, as type1
+ * has it): nothing has changed. While it is on, tide_container_map and replace may return -ENOMEM for these
+ * reasons too. Context: Writer. */
 #define TIDE_DIRTY_PAGES_MOST (UINT64_C(1) << 31)
 TIDE_NODISCARD int tide_container_dirty_start(struct tide_container *container, uint64_t page);
 
@@ -325,8 +332,8 @@ void tide_container_dirty_stop(struct tide_container *container);
 uint64_t tide_container_dirty_page(const struct tide_container *container);
 
 /* Say that start .. last was written to. Unmapped parts are passed over, and so is everything where tracking is
- * off. To be called after writing, in the read-side section of the translation: then who finds the bit finds what was
- * written. One atomic OR for each 64 pages. Context: Reader. */
+ * off. To be called after writing, in the read-side section of the translation: then who finds the bit finds
+ * what was written. One atomic OR for each 32 pages. Context: Reader. */
 void tide_container_dirty_mark(const struct tide_container *container, uint64_t start,
                                uint64_t last);
 
@@ -338,13 +345,15 @@ void tide_container_dirty_mark(const struct tide_container *container, uint64_t 
  *   0
  *   -EINVAL    start > last, tracking is off, or start is no multiple of its page
  *   -EMSGSIZE  too few words; nothing was read
- * Context: Writer; markers go on meanwhile. Steps: the bitmaps of what is mapped in the range, no others, and nothing for holes. */
+ * Context: Writer; markers go on meanwhile. Steps: the bitmaps of what is mapped in the range, no others,
+ * and nothing for holes. */
 TIDE_NODISCARD int tide_container_dirty_read(struct tide_container *container, uint64_t start,
                                              uint64_t last, bool clear, uint64_t *bitmap,
                                              size_t words);
 
 /* Unmap start .. last as tide_container_unmap does, and add to a bitmap, as tide_container_dirty_read does, what was
- * marked in it until no reader was there any more who could have found it mapped: nothing that was written is lost.
+ * marked in it until no reader was there any more who could have found it mapped: nothing that was written
+ * is lost.
  * Returns 0; -EBUSY from a hook or in a batch; as tide_container_dirty_read; or as tide_container_unmap.
  * An error has changed nothing, and read nothing. Context: Writer. Waits for a grace period. */
 TIDE_NODISCARD int tide_container_unmap_dirty(struct tide_container *container, uint64_t start,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The door of iommufd: its requests about IO address spaces, with its structures, its checks in its order and its
- * errors, carried out on containers of the kind TIDE_CONTAINER_IOMMUFD. The version followed is Linux 7.1; where
- * something is different, it says so below.
+ * The door of iommufd: its requests about IO address spaces, with its structures, its checks in its order
+ * and its errors, carried out on containers of the kind TIDE_CONTAINER_IOMMUFD. The version followed is
+ * Linux 7.1; where something is different, it says so below.
  *
- * There are two ways in. Who has one container calls the functions that take it (tide_iommufd_map and so on). Who
- * wants several IO address spaces with ids, or has requests as numbers and bytes, opens a struct tide_iommufd, which
- * does what a file of /dev/iommu does, and gives everything to tide_iommufd_ioctl.
+ * There are two ways in. Who has one container calls the functions that take it (tide_iommufd_map and so
+ * on). Who wants several IO address spaces with ids, or has requests as numbers and bytes, opens a struct
+ * tide_iommufd, which does what a file of /dev/iommu does, and gives everything to tide_iommufd_ioctl.
  *
  *     struct tide_iommufd_ioas_alloc ioas = { sizeof(ioas), 0, 0 };
  *     struct tide_iommufd_ioas_map map = { .size = sizeof(map), .user_va = (uintptr_t)page, .length = 4096,
@@ -18,16 +18,16 @@
  *     error = tide_iommufd_ioctl(door, TIDE_IOMMUFD_IOAS_MAP, &map, sizeof(map)); map.iova says where it is
  *
  * What is common to all
- *   An error has changed nothing, neither in a container nor in the argument, but for -EMSGSIZE of IOVA_RANGES.
- *   iova_alignment, below, is the smallest page of the container.
- *   -EBUSY, which Linux says where an unmap meets a mapping that another call is still making, is said of each change
- *   that is asked for from a hook of a listener, after the checks of the argument.
- *   What a listener refuses a change with is returned; -EADDRNOTAVAIL as -EINVAL, for it is what the container says of
- *   addresses that are not valid.
+ *   An error has changed nothing, neither in a container nor in the argument, but for -EMSGSIZE of
+ *   IOVA_RANGES. iova_alignment, below, is the smallest page of the container.
+ *   -EBUSY, which Linux says where an unmap meets a mapping that another call is still making, is said of
+ *   each change that is asked for from a hook of a listener, after the checks of the argument.
+ *   What a listener refuses a change with is returned; -EADDRNOTAVAIL as -EINVAL, for it is what the
+ *   container says of addresses that are not valid.
  *   A container may have an entry limit, which iommufd has not: -ENOSPC.
  *
- * Not here: devices, page tables of hardware, IOMMU_OPTION, IOMMU_IOAS_MAP_FILE, and the requests of VFIO that Linux
- * takes at the same file (tidemark/vfio.h). C11 and C++17; no header of Linux is needed.
+ * Not here: devices, page tables of hardware, IOMMU_OPTION, IOMMU_IOAS_MAP_FILE, and the requests of VFIO
+ * that Linux takes at the same file (tidemark/vfio.h). C11 and C++17; no header of Linux is needed.
  */
 #ifndef TIDEMARK_IOMMUFD_H
 #define TIDEMARK_IOMMUFD_H
@@ -144,13 +144,13 @@ struct tide_iommufd_ioas_unmap {
  *   -EBUSY, -ENOSPC, -ENOMEM, as tide_container_map; what a listener said.
  *
  * Where it goes without FIXED_IOVA: the lowest iova that is valid and not mapped, and allowed if anything is
- * (tide_iommufd_allow_iovas), neither in the first 4096 addresses nor in the last; a multiple of the largest power of
- * two that is no more than 2 MiB (HPAGE_SIZE of x86; or iova_alignment, if that is larger), divides user_va, and has
- * no half that would hold the length: so what could be a huge page in memory can be one in the IOMMU. Where user_va is
- * not on a page of 4096, which takes an iova_alignment below that, iova has the same offset in its page. (Linux sets
- * the bits of the offset in the first multiple that it meets, which is the same where a hole begins on a page, and may
- * be another iova where not, or none. The limit of 2 MiB came with the fix of CVE-2025-38688.) Room is found whenever
- * there is any. */
+ * (tide_iommufd_allow_iovas), neither in the first 4096 addresses nor in the last; a multiple of the largest
+ * power of two that is no more than 2 MiB (HPAGE_SIZE of x86; or iova_alignment, if that is larger), divides
+ * user_va, and has no half that would hold the length: so what could be a huge page in memory can be one in
+ * the IOMMU. Where user_va is not on a page of 4096, which takes an iova_alignment below that, iova has the
+ * same offset in its page. (Linux sets the bits of the offset in the first multiple that it meets, which is
+ * the same where a hole begins on a page, and may be another iova where not, or none. The limit of 2 MiB
+ * came with the fix of CVE-2025-38688.) Room is found whenever there is any. */
 TIDE_NODISCARD int tide_iommufd_map(struct tide_container *container,
                                     struct tide_iommufd_ioas_map *arg);
 
@@ -182,13 +182,13 @@ TIDE_NODISCARD int tide_iommufd_unmap(struct tide_container *container,
  *   -ENOENT      a part of the source is not mapped
  *   -ENOENT      no container to copy to
  *   -EINVAL      length is not a multiple of iova_alignment, that of the container copied to
- *   what is said of dst_iova, as by tide_iommufd_map of iova; without FIXED_IOVA it is found as there, for the memory
- *       of src_iova
+ *   what is said of dst_iova, as by tide_iommufd_map of iova; without FIXED_IOVA it is found as there, for
+ *       the memory of src_iova
  *   -EPERM       WRITEABLE, and a part of the source is not. (Linux goes by the map that the memory came with: what was
  *                copied without WRITEABLE it copies again with it)
  *   -EINVAL      memory of a part of the source is off iova_alignment
- *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a listener
- *       said
+ *   -EBUSY (also in a batch of the container copied to), -ENOSPC, -ENOMEM, as tide_container_copy; what a
+ *       listener said
  * Context: Writer of both. */
 TIDE_NODISCARD int tide_iommufd_copy(struct tide_container *to, struct tide_container *from,
                                      struct tide_iommufd_ioas_copy *arg);
@@ -233,18 +233,20 @@ struct tide_iommufd_options {
 struct tide_iommufd_options tide_iommufd_options_default(void);
 
 /* Open a door. options: NULL for the defaults. Its memory is of options->container.tree.allocator.
- * Returns 0 and sets *door; -EINVAL for options that are none: size, max_ioas, another kind of container, or an
- * allocator with drop, which frees what belongs to others; -ENOMEM. Whether a container can be made of them is found by
- * IOAS_ALLOC. Context: any. */
+ * Returns 0 and sets *door; -EINVAL for options that are none: size, max_ioas, another kind of container, or
+ * an allocator with drop, which frees what belongs to others; -ENOMEM. Whether a container can be made of
+ * them is found by IOAS_ALLOC. Context: any. */
 TIDE_NODISCARD int tide_iommufd_open(const struct tide_iommufd_options *options,
                                      struct tide_iommufd **door);
 
 /* Close it: destroy the containers that it allocated (tide_container_destroy: no listener is told), and forget the
- * others. NULL is allowed. Context: Writer of all containers, not from a hook; no reader is inside their trees. */
+ * others. NULL is allowed. Context: Writer of all containers, not from a hook; no reader is inside their
+ * trees. */
 void tide_iommufd_close(struct tide_iommufd *door);
 
 /* Give a container of the caller's an id, the lowest that is free, from 1 on. It stays the caller's; it must not be
- * destroyed while it has the id. Returns 0 and sets *id; -EINVAL, of another kind; -EEXIST, it has one already;
+ * destroyed while it has the id. Returns 0 and sets *id; -EINVAL, of another kind; -EEXIST, it has one
+ * already;
  * -ENOMEM, there are max_ioas. Context: Writer. */
 TIDE_NODISCARD int tide_iommufd_add(struct tide_iommufd *door, struct tide_container *container,
                                     uint32_t *id);
@@ -254,10 +256,10 @@ TIDE_NODISCARD int tide_iommufd_add(struct tide_iommufd *door, struct tide_conta
 struct tide_container *tide_iommufd_container(const struct tide_iommufd *door, uint32_t id);
 
 /* Carry out a request.
- * arg: the bytes of the structure, aligned or not; read, and the known ones written again: as they were, but for
- *     what the request says it sets.
- * room: how many bytes may be read at arg. Where the caller stands in for the kernel towards somebody who may lie about
- *     size, those that have been brought over; SIZE_MAX: size is taken at its word.
+ * arg: the bytes of the structure, aligned or not; read, and the known ones written again: as they were, but
+ *     for what the request says it sets.
+ * room: how many bytes may be read at arg. Where the caller stands in for the kernel towards somebody who
+ *     may lie about size, those that have been brought over; SIZE_MAX: size is taken at its word.
  * Returns, for the first reason in this order,
  *   -ENOTTY  a request that is none of those above
  *   -EFAULT  arg is NULL, or room ends in size
@@ -267,9 +269,11 @@ struct tide_container *tide_iommufd_container(const struct tide_iommufd *door, u
  *   -E2BIG   size is more than that of the structure, and what is beyond is not all zeroes
  *   -EBUSY   called from a hook, within another request to the same door
  * and what the function of the request above returns, with the container of the id; and
- *   IOAS_ALLOC: makes an empty IOAS, with the lowest id that is free, from 1 on. -EOPNOTSUPP, flags are not 0;
+ *   IOAS_ALLOC: makes an empty IOAS, with the lowest id that is free, from 1 on. -EOPNOTSUPP, flags are
+ *       not 0;
  *       -ENOMEM, also where there are max_ioas already; or as tide_container_create
- *   DESTROY: unmaps everything, of which listeners are told, and frees the container, or forgets one that was added.
+ *   DESTROY: unmaps everything, of which listeners are told, and frees the container, or forgets one that
+ *       was added.
  *       -ENOENT, no such id; -EBUSY, from a hook or with an open batch; or as tide_container_unmap_all
  * Context: Writer of all containers of the door. Of DESTROY, no reader may be inside the tree from here on. */
 TIDE_NODISCARD int tide_iommufd_ioctl(struct tide_iommufd *door, uint32_t request, void *arg,

@@ -17,10 +17,10 @@
  * page_sizes (4 KiB in both, where nobody says anything; 1 takes all regions, as libvfio-user does), and
  * max_dma_maps is tree.max_mappings (65535, where the server says nothing: set it).
  *
- * Payloads are what follows the header of 16 bytes, as received: they need not be aligned. Where an argument is
- * of the client's, any bit pattern has an answer. Where a function returns a negative errno, its positive value is
- * for the error field of the reply. Functions that change something return -EBUSY, having done nothing,
- * when called from a hook of a listener, and -EINVAL for a container of another kind. C11 and C++17.
+ * Payloads are what follows the header of 16 bytes, as received: they need not be aligned. Where an argument
+ * is of the client's, any bit pattern has an answer. Where a function returns a negative errno, its positive
+ * value is for the error field of the reply. Functions that change something return -EBUSY, having done
+ * nothing, when called from a hook of a listener, and -EINVAL for a container of another kind. C11 and C++17.
  *
  *     error = tide_vfio_user_plan_map(container, payload, size);
  *     memory = fd < 0 ? NULL : mmap(...);
@@ -198,8 +198,8 @@ int tide_vfio_user_logging_stop(struct tide_container *container);
  *   -EOVERFLOW  iova + length is beyond the end of the space
  *   -EINVAL     nothing is logged, or the range does not begin and end on pages of the log
  *   -EMSGSIZE   too few words
- * Context: Writer; the device goes on meanwhile. An error has changed nothing. Steps: the regions of the range, and their
- * bits; nothing for what is not mapped. */
+ * Context: Writer; the device goes on meanwhile. An error has changed nothing. Steps: the regions of the
+ * range, and their bits; nothing for what is not mapped. */
 TIDE_NODISCARD int tide_vfio_user_logging_report(struct tide_container *container,
                                                  const void *payload, size_t size, uint64_t *bitmap,
                                                  size_t words);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The ioctls of VFIO's type1 IOMMU (linux/vfio.h) over a container of kind TIDE_CONTAINER_TYPE1V1 or
- * TIDE_CONTAINER_TYPE1V2, for who offers that interface, or has to behave as it does. Structures, numbers, the
- * checks and their order are those of Linux 7.1; the library needs no header of Linux, and no Linux. (The same
- * ioctls of an iommufd have other rules, and are not here.)
+ * TIDE_CONTAINER_TYPE1V2, for who offers that interface, or has to behave as it does. Structures, numbers,
+ * the checks and their order are those of Linux 7.1; the library needs no header of Linux, and no Linux.
+ * (The same ioctls of an iommufd have other rules, and are not here.)
  *
  * Arguments
  *   Each is a pointer to a structure laid out as Linux has it, its own or the one here, at the alignment of a
@@ -12,34 +12,35 @@
  *   structure from elsewhere puts its own there. NULL is -EFAULT.
  *
  * Mappings
- *   Of {vaddr, iova, size}, start is iova, last is iova + size - 1, target is vaddr, and flags are TIDE_READ and
- *   TIDE_WRITE. Every address of the space can be mapped, the last page included; the whole of it takes two
- *   mappings, for size has 64 bits, or tide_container_map. "The page" below is the smallest of the container's
- *   page_sizes.
+ *   Of {vaddr, iova, size}, start is iova, last is iova + size - 1, target is vaddr, and flags are TIDE_READ
+ *   and TIDE_WRITE. Every address of the space can be mapped, the last page included; the whole of it takes
+ *   two mappings, for size has 64 bits, or tide_container_map. "The page" below is the smallest of the
+ *   container's page_sizes.
  *
  * Errors
- *   An error has changed nothing, and nothing is written to the argument; Linux may have removed some mappings
- *   before UNMAP_DMA with GET_DIRTY_BITMAP fails. Beside the errors of the interface, each function that
- *   changes mappings may return -EBUSY, from a hook of a listener, -ENOMEM, and what a listener refused the
- *   change with (where that is -EADDRNOTAVAIL, MAP_DMA says -EINVAL).
+ *   An error has changed nothing, and nothing is written to the argument; Linux may have removed some
+ *   mappings before UNMAP_DMA with GET_DIRTY_BITMAP fails. Beside the errors of the interface, each function
+ *   that changes mappings may return -EBUSY, from a hook of a listener, -ENOMEM, and what a listener refused
+ *   the change with (where that is -EADDRNOTAVAIL, MAP_DMA says -EINVAL).
  *
  * Process addresses that are not valid
- *   UNMAP_DMA with VADDR says that the process addresses of mappings are no more; MAP_DMA with VADDR gives new
- *   ones. In between they are mapped, with the access they had, but have the flag TIDE_VFIO_INVALID, TIDE_OPAQUE,
- *   and a target of 0: a reader can't use them, and has to look for the flag wherever it uses a target.
- *   tide_translate_iov refuses them by itself, with -EFAULT; tide_lookup and tide_translate do not.
+ *   UNMAP_DMA with VADDR says that the process addresses of mappings are no more; MAP_DMA with VADDR gives
+ *   new ones. In between they are mapped, with the access they had, but have the flag TIDE_VFIO_INVALID,
+ *   TIDE_OPAQUE, and a target of 0: a reader can't use them, and has to look for the flag wherever it uses a
+ *   target. tide_translate_iov refuses them by itself, with -EFAULT; tide_lookup and tide_translate do not.
  *   (Linux lets such readers wait for the new address, which a reader here does by trying again.) Both
- *   calls displace mappings: listeners hear UNMAP of the old and MAP of the new, and for those of one call readers
- *   see it at one instant. "released" is told of the old one, with its old address, when no reader uses it any
- *   more; and, at the end, of a mapping with TIDE_VFIO_INVALID, behind which there is no memory.
+ *   calls displace mappings: listeners hear UNMAP of the old and MAP of the new, and for those of one call
+ *   readers see it at one instant. "released" is told of the old one, with its old address, when no reader
+ *   uses it any more; and, at the end, of a mapping with TIDE_VFIO_INVALID, behind which there is no memory.
  *
  * Batches (tide_container_begin)
- *   MAP_DMA, and UNMAP_DMA with no flag or ALL, may be part of one. UNMAP_DMA with another flag, if anything is
- *   mapped, and START are -EBUSY there.
+ *   MAP_DMA, and UNMAP_DMA with no flag or ALL, may be part of one. UNMAP_DMA with another flag, if anything
+ *   is mapped, and START are -EBUSY there.
  *
  * Context of every function: Writer; of tide_vfio_init and tide_vfio_check_extension any.
  *
- *     struct tide_vfio_dma_map map = { sizeof(map), TIDE_VFIO_MAP_FLAG_READ, (uintptr_t)page, 0x1000, 0x1000 };
+ *     struct tide_vfio_dma_map map = { sizeof(map), TIDE_VFIO_MAP_FLAG_READ,
+ *                                      (uintptr_t)page, 0x1000, 0x1000 };
  *
  *     error = tide_vfio_init(&vfio, container, 0);
  *     error = tide_vfio_ioctl(&vfio, TIDE_VFIO_MAP_DMA, &map);
@@ -258,13 +259,13 @@ TIDE_NODISCARD int tide_vfio_get_info(const struct tide_vfio *vfio, void *argume
 TIDE_NODISCARD int tide_vfio_map_dma(const struct tide_vfio *vfio, const void *argument);
 
 /* VFIO_IOMMU_UNMAP_DMA. argument: struct tide_vfio_dma_unmap, or struct tide_vfio_dma_unmap_dirty.
- * With TIDE_VFIO_UNMAP_FLAG_VADDR nothing is unmapped: see above. With TIDE_VFIO_UNMAP_FLAG_GET_DIRTY_BITMAP, the
- * dirty pages of what is unmapped are told (tide_container_unmap_dirty): it waits for a grace period, and has what
- * readers marked until then.
+ * With TIDE_VFIO_UNMAP_FLAG_VADDR nothing is unmapped: see above. With
+ * TIDE_VFIO_UNMAP_FLAG_GET_DIRTY_BITMAP, the dirty pages of what is unmapped are told
+ * (tide_container_unmap_dirty): it waits for a grace period, and has what readers marked until then.
  * Returns, for the first reason in this order,
  *   0           size is what was unmapped, or made invalid, modulo 2^64: 0 may be nothing, or everything.
- *               TYPE1V1: more than asked for where the last mapping sticks out; nothing, where the first begins
- *               below iova
+ *               TYPE1V1: more than asked for where the last mapping sticks out; nothing, where the first
+ *               begins below iova
  *   -EFAULT     NULL
  *   -EINVAL     argsz, or a flag that is none
  *   -EINVAL     GET_DIRTY_BITMAP together with ALL or VADDR
@@ -284,10 +285,10 @@ TIDE_NODISCARD int tide_vfio_map_dma(const struct tide_vfio *vfio, const void *a
 TIDE_NODISCARD int tide_vfio_unmap_dma(const struct tide_vfio *vfio, void *argument);
 
 /* VFIO_IOMMU_DIRTY_PAGES. argument: struct tide_vfio_dirty_bitmap, or struct tide_vfio_dirty_get.
- * START: tide_container_dirty_start, a bit for each page; or nothing, where it is on. STOP: tide_container_dirty_stop, or
- * nothing. GET_BITMAP: the pages marked (tide_container_dirty_mark) since they were last read, which
- * count as clean from now on. What a device writes without anybody marking it is not known here; Linux calls all
- * that such a device has mapped dirty.
+ * START: tide_container_dirty_start, a bit for each page; or nothing, where it is on. STOP:
+ * tide_container_dirty_stop, or nothing. GET_BITMAP: the pages marked (tide_container_dirty_mark) since they
+ * were last read, which count as clean from now on. What a device writes without anybody marking it is not
+ * known here; Linux calls all that such a device has mapped dirty.
  * Returns, for the first reason in this order,
  *   0
  *   -EACCES     the container is TYPE1V1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The IOTLB of a vhost device: messages that fill and empty it, and translation for the threads that serve the
- * queues, lock-free. Two flavours, which differ in what an entry is:
+ * The IOTLB of a vhost device: messages that fill and empty it, and translation for the threads that serve
+ * the queues, lock-free. Two flavours, which differ in what an entry is:
  *
  *   PLAIN  vhost-net and its like: a cache. What is missing is asked for by a MISS message and comes with an
  *          UPDATE; entries may be dropped at any time.
@@ -154,15 +154,15 @@ struct tide_container *tide_vhost_container(const struct tide_vhost *vhost, uint
 /* ----------------------------------------------------------------------------------- messages -- */
 
 /* Take a message as write(2) on the device does.
- * message: struct tide_vhost_msg or tide_vhost_msg_v2, at any alignment. Bytes from the 40th on are not looked
- *     at, nor is asid where there is one space only.
- * Returns 72, the size of either, whatever size is; or an error, see above; -EFAULT too where message is NULL.
- * Context: Writer. */
+ * message: struct tide_vhost_msg or tide_vhost_msg_v2, at any alignment. Bytes from the 40th on are not
+ *     looked at, nor is asid where there is one space only.
+ * Returns 72, the size of either, whatever size is; or an error, see above; -EFAULT too where message is
+ * NULL. Context: Writer. */
 TIDE_NODISCARD int tide_vhost_write(struct tide_vhost *vhost, const void *message, size_t size);
 
 /* Take the message inside, for an address space. Returns 0 or an error, see above.
- * BATCH_BEGIN: readers do not see what follows before BATCH_END, then all of it at one instant; a message that
- * fails has no effect, and the batch goes on. While it is open, it goes on with another BATCH_BEGIN, and
+ * BATCH_BEGIN: readers do not see what follows before BATCH_END, then all of it at one instant; a message
+ * that fails has no effect, and the batch goes on. While it is open, it goes on with another BATCH_BEGIN, and
  * messages for other address spaces fail. BATCH_END with none open is fine.
  * Context: Writer; from a hook of a listener -EBUSY. */
 TIDE_NODISCARD int tide_vhost_message(struct tide_vhost *vhost, uint32_t asid,

@@ -254,8 +254,8 @@ struct tide_virtio_iommu; /* opaque */
  * may do with the container what they like, but for destroying it.
  * attach: the endpoint is about to be in that domain; container is NULL where that is one of bypass. Returns
  *         0, or a negative errno to refuse.
- * detach: of an attach that returned 0; the endpoint is about to leave. Listeners that attach has brought have
- *         to leave too: the container may be destroyed when this returns. */
+ * detach: of an attach that returned 0; the endpoint is about to leave. Listeners that attach has brought
+ *         have to leave too: the container may be destroyed when this returns. */
 struct tide_virtio_iommu_hooks {
     int (*attach)(void *context, uint32_t endpoint, struct tide_container *container);
     void (*detach)(void *context, uint32_t endpoint, struct tide_container *container);
@@ -351,8 +351,8 @@ struct tide_container *tide_virtio_iommu_container(struct tide_virtio_iommu *dev
  * readable: the bytes of the request that the device reads, in one piece, at any alignment.
  * writable: room for what the device writes: the tail, after the properties of a PROBE. It may be where
  *     readable is.
- * Returns the used length: how many bytes of writable have been written, the status among them; 0: nothing, the
- * request can't be answered. Context: Writer. */
+ * Returns the used length: how many bytes of writable have been written, the status among them; 0: nothing,
+ * the request can't be answered. Context: Writer. */
 size_t tide_virtio_iommu_request(struct tide_virtio_iommu *device, const void *readable,
                                  size_t readable_size, void *writable, size_t writable_size);
 
