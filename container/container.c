@@ -3,6 +3,7 @@
  * Containers: their life, changes and batches. Every change goes the same way: it is checked by a dry run,
  * listed, prepared by the listeners, applied to the tree or the batch, and told.
  */
+#include "arithmetic.h"
 #include "container.h"
 #include "memory.h"
 
@@ -54,19 +55,6 @@ tide_container_options_default(enum tide_container_kind kind)
     return options;
 }
 
-static uint64_t
-smallest_page(uint64_t page_sizes)
-{
-    return page_sizes & (~page_sizes + 1);
-}
-
-/* Whether a range begins and ends on multiples of a page; one that ends with the space does. */
-static bool
-on_pages(uint64_t page, uint64_t start, uint64_t last)
-{
-    return ((start | (last + 1)) & (page - 1)) == 0;
-}
-
 static bool
 options_are_sound(const struct tide_container_options *options)
 {
@@ -74,7 +62,8 @@ options_are_sound(const struct tide_container_options *options)
 
     return options->size == sizeof(*options) && options->kind <= TIDE_CONTAINER_SPLIT &&
            options->page_sizes != 0 && tree->granule == 1 && tree->first <= tree->last &&
-           on_pages(smallest_page(options->page_sizes), tree->first, tree->last);
+           tide__on_pages(tide__smallest_page(options->page_sizes), tree->first, tree->last) &&
+           tide__memory_is_sound(tree->allocator);
 }
 
 /* The trees of a container have its memory, which only the container gives back as a whole, and the
@@ -105,18 +94,13 @@ int
 tide_container_create(const struct tide_container_options *options,
                       struct tide_container **container)
 {
-    const struct tide_allocator *allocator;
     struct tide_container *made, blank;
     int error;
 
     if (options == NULL || container == NULL || !options_are_sound(options))
         return -EINVAL;
-    allocator = options->tree.allocator;
-    if (allocator != NULL && (allocator->allocate == NULL || allocator->release == NULL))
-        return -EINVAL;
     memset(&blank, 0, sizeof(blank));
-    if (allocator != NULL)
-        blank.allocator = *allocator;
+    blank.allocator = tide__memory_of(options->tree.allocator);
     if (options->tree.rcu != NULL)
         blank.rcu = *options->tree.rcu;
     blank.kind = options->kind;
@@ -353,7 +337,7 @@ check_map(const struct tide_container *container, const struct change *change)
 
     if (container->busy)
         return -EBUSY;
-    if (!on_pages(smallest_page(container->page_sizes), change->start, change->last))
+    if (!tide__on_pages(tide__smallest_page(container->page_sizes), change->start, change->last))
         return -EINVAL;
     if (tide__ranges_valid(container, change->start, change->last))
         return 0;

@@ -6,6 +6,7 @@
  * a lookup.
  */
 #include "atomic.h"
+#include "bits.h"
 #include "container.h"
 
 #include <errno.h>
@@ -27,16 +28,6 @@ static struct tide__bitmap *
 bitmap_of(const struct tide_mapping *window)
 {
     return (struct tide__bitmap *)(uintptr_t)window->target;
-}
-
-static unsigned
-shift_of(uint64_t page)
-{
-    unsigned shift = 0;
-
-    while (page >> shift != 1)
-        shift++;
-    return shift;
 }
 
 /* ---------------------------------------------------------------------------------- windows -- */
@@ -61,7 +52,7 @@ static int
 add_window(struct tide_container *container, uint64_t start, uint64_t last)
 {
     struct tide_mapping window = { start, last, 0, TIDE_READ | TIDE_OPAQUE };
-    unsigned shift = shift_of(container->dirty.page);
+    unsigned shift = tide__trailing_zeros(container->dirty.page);
     uint64_t pages = (last >> shift) - (start >> shift) + 1; /* 0 is 2^64 */
     struct tide__bitmap *bitmap;
     size_t bytes;
@@ -290,7 +281,7 @@ tide__dirty_may_read(const struct tide_container *container, uint64_t start, uin
 
     if (start > last || page == 0 || (start & (page - 1)) != 0)
         return -EINVAL;
-    shift = shift_of(page);
+    shift = tide__trailing_zeros(page);
     return ((last >> shift) - (start >> shift)) / 64 < words ? 0 : -EMSGSIZE;
 }
 

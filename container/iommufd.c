@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "atomic.h" /* tide__planted */
 #include "memory.h"
 
@@ -27,9 +28,7 @@
 static uint64_t
 iova_alignment(const struct tide_container *container)
 {
-    uint64_t page_sizes = tide_container_page_sizes(container);
-
-    return page_sizes & (~page_sizes + 1);
+    return tide__smallest_page(tide_container_page_sizes(container));
 }
 
 static bool
@@ -42,8 +41,12 @@ is_multiple(uint64_t value, uint64_t power_of_two)
 static bool
 last_of(uint64_t start, uint64_t length, uint64_t *last)
 {
-    *last = start + (length - 1);
-    return *last >= start && !(tide__planted(34) && *last == UINT64_MAX);
+    struct tide_range range;
+
+    if (tide__to_range(start, length, &range) != 0)
+        return false;
+    *last = range.last;
+    return !(tide__planted(34) && *last == UINT64_MAX);
 }
 
 static uint32_t
@@ -354,20 +357,11 @@ tide_iommufd_options_default(void)
     return options;
 }
 
-/* Its memory's allocator, in any case one to allocate from. */
-static struct tide_allocator
-allocator_of(const struct tide_iommufd_options *options)
-{
-    static const struct tide_allocator none = { NULL, NULL, NULL, NULL };
-    const struct tide_allocator *allocator = options->container.tree.allocator;
-
-    return allocator != NULL ? *allocator : none;
-}
-
 int
 tide_iommufd_open(const struct tide_iommufd_options *options, struct tide_iommufd **door)
 {
     struct tide_iommufd_options defaults = tide_iommufd_options_default();
+    const struct tide_allocator *given;
     struct tide_allocator allocator;
     struct tide_iommufd *made;
 
@@ -376,10 +370,10 @@ tide_iommufd_open(const struct tide_iommufd_options *options, struct tide_iommuf
     if (door == NULL || options->size != sizeof(*options) || options->max_ioas == 0 ||
         options->max_ioas > IOAS_MOST || options->container.kind != TIDE_CONTAINER_IOMMUFD)
         return -EINVAL;
-    allocator = allocator_of(options);
-    if (allocator.drop != NULL || (allocator.allocate == NULL) != (allocator.release == NULL) ||
-        (allocator.allocate == NULL && options->container.tree.allocator != NULL))
+    given = options->container.tree.allocator;
+    if (!tide__memory_is_sound(given) || (given != NULL && given->drop != NULL))
         return -EINVAL;
+    allocator = tide__memory_of(given);
     made = tide__memory_allocate(&allocator, door_size(options));
     if (made == NULL)
         return -ENOMEM;
@@ -400,7 +394,7 @@ tide_iommufd_close(struct tide_iommufd *door)
     for (i = 0; i < door->options.max_ioas; i++)
         if (door->ioas[i].owned)
             tide_container_destroy(door->ioas[i].container);
-    allocator = allocator_of(&door->options);
+    allocator = tide__memory_of(door->options.container.tree.allocator);
     tide__memory_release(&allocator, door, door_size(&door->options));
 }
 

@@ -5,10 +5,27 @@
 #ifndef TIDE_CONTAINER_MEMORY_H
 #define TIDE_CONTAINER_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 #include <tidemark/tidemark.h>
+
+/* Whether a table that a caller gives, if any, can be used. */
+static inline bool
+tide__memory_is_sound(const struct tide_allocator *given)
+{
+    return given == NULL || (given->allocate != NULL && given->release != NULL);
+}
+
+/* The table to go by. */
+static inline struct tide_allocator
+tide__memory_of(const struct tide_allocator *given)
+{
+    const struct tide_allocator none = { NULL, NULL, NULL, NULL };
+
+    return given != NULL ? *given : none;
+}
 
 static inline void *
 tide__memory_allocate(const struct tide_allocator *allocator, size_t size)

@@ -3,6 +3,7 @@
  * What may be mapped: the aperture without the reserved ranges; and the allowed ranges, which stay valid and
  * in which holes are found. Both lists are made anew, sorted, and swapped in.
  */
+#include "arithmetic.h"
 #include "container.h"
 
 #include <errno.h>
@@ -309,7 +310,7 @@ int
 tide_container_find_hole(const struct tide_container *container,
                          const struct tide_hole_request *request, uint64_t *start)
 {
-    uint64_t page = container->page_sizes & (~container->page_sizes + 1);
+    uint64_t page = tide__smallest_page(container->page_sizes);
     struct tide_hole_request paged = *request;
     uint64_t ignored;
     int error = -ENOSPC;

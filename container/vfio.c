@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arithmetic.h"
+
 enum {
     MAP_FLAGS = TIDE_VFIO_MAP_FLAG_READ | TIDE_VFIO_MAP_FLAG_WRITE | TIDE_VFIO_MAP_FLAG_VADDR,
     UNMAP_FLAGS = TIDE_VFIO_UNMAP_FLAG_GET_DIRTY_BITMAP | TIDE_VFIO_UNMAP_FLAG_ALL |
@@ -47,15 +49,9 @@ copy_in(void *structure, const void *argument, size_t size)
 }
 
 static uint64_t
-lowest_bit(uint64_t bits)
-{
-    return bits & (~bits + 1);
-}
-
-static uint64_t
 page_of(const struct tide_vfio *vfio)
 {
-    return lowest_bit(tide_container_page_sizes(vfio->container));
+    return tide__smallest_page(tide_container_page_sizes(vfio->container));
 }
 
 static bool
@@ -73,12 +69,9 @@ overflow(const struct tide_vfio *vfio)
 static int
 to_range(const struct tide_vfio *vfio, uint64_t iova, uint64_t size, struct tide_range *range)
 {
-    if (size == 0)
-        return -EINVAL;
-    if (size - 1 > UINT64_MAX - iova)
-        return overflow(vfio);
-    *range = (struct tide_range){ iova, iova + (size - 1) };
-    return 0;
+    int error = tide__to_range(iova, size, range);
+
+    return error == -EOVERFLOW ? overflow(vfio) : error;
 }
 
 /* The lowest bit of pgsize is what Linux counts pages by before it looks at the others. */
@@ -86,7 +79,7 @@ static int
 check_bitmap(const struct tide_vfio_bitmap *bitmap, uint64_t size)
 {
     uintptr_t data = (uintptr_t)bitmap->data;
-    uint64_t page = lowest_bit(bitmap->pgsize), pages;
+    uint64_t page = tide__smallest_page(bitmap->pgsize), pages;
 
     if (page == 0)
         return -EINVAL;

@@ -8,20 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "atomic.h" /* tide__planted */
-
-/* The range of size bytes from address on. Returns 0, or which error it is. */
-static int
-range_of(uint64_t address, uint64_t size, struct tide_range *range)
-{
-    if (size == 0)
-        return -EINVAL;
-    if (size - 1 > UINT64_MAX - address)
-        return -EOVERFLOW;
-    range->start = address;
-    range->last = address + (size - 1);
-    return 0;
-}
 
 /* Copy what a message has to have, from where it need not be aligned. */
 static bool
@@ -69,7 +57,7 @@ region_of(const void *payload, size_t size, const void *memory, struct tide_mapp
     if (!take(&message, sizeof(message), payload, size) || message.argsz < sizeof(message) ||
         (message.flags & ~known) != 0)
         return -EINVAL;
-    error = range_of(message.address, message.size, &range);
+    error = tide__to_range(message.address, message.size, &range);
     if (error != 0)
         return error;
     if (memory != NULL && message.size - 1 > UINTPTR_MAX - (uintptr_t)memory)
@@ -123,7 +111,7 @@ tide_vfio_user_dma_unmap(struct tide_container *container, const void *payload, 
         return message.address != 0 || message.size != 0
                    ? -EINVAL
                    : tide_container_unmap_all(container, NULL);
-    error = range_of(message.address, message.size, &range);
+    error = tide__to_range(message.address, message.size, &range);
     return error != 0 ? error : tide_container_unmap(container, range.start, range.last, NULL);
 }
 
@@ -193,7 +181,7 @@ tide_vfio_user_sgl(const struct tide_container *container, uint64_t address, uin
     int error;
 
     *needed = 0;
-    error = (access & ~known) != 0 ? -EINVAL : range_of(address, size, &range);
+    error = (access & ~known) != 0 ? -EINVAL : tide__to_range(address, size, &range);
     if (error != 0)
         return error;
     if (count == 0 || !sgl_of_one(tree, &range, access, entries))
@@ -205,12 +193,6 @@ tide_vfio_user_sgl(const struct tide_container *container, uint64_t address, uin
 }
 
 /* ---------------------------------------------------------------------------------- logging -- */
-
-static bool
-is_on_pages(const struct tide_range *range, uint64_t page)
-{
-    return ((range->start | (range->last + 1)) & (page - 1)) == 0;
-}
 
 /* Whether the ranges of a start are some; nothing is done with them. */
 static int
@@ -225,7 +207,7 @@ check_ranges(const unsigned char *at, uint32_t count, uint64_t page)
         at += sizeof(message);
         if (((message.iova | message.length) & (page - 1)) != 0)
             return -EINVAL;
-        error = range_of(message.iova, message.length, &range);
+        error = tide__to_range(message.iova, message.length, &range);
         if (error != 0)
             return error;
     }
@@ -348,13 +330,13 @@ tide_vfio_user_logging_report(struct tide_container *container, const void *payl
     if (!is_ours(container) || !take(&message, sizeof(message), payload, size) ||
         !is_power_of_two(message.page_size))
         return -EINVAL;
-    error = range_of(message.iova, message.length, &report.range);
+    error = tide__to_range(message.iova, message.length, &report.range);
     if (error != 0)
         return error;
     report.page = message.page_size;
     report.log = tide_container_dirty_page(container);
     report.bitmap = bitmap;
-    if (report.log == 0 || !is_on_pages(&report.range, report.log))
+    if (report.log == 0 || !tide__on_pages(report.log, report.range.start, report.range.last))
         return -EINVAL;
     if ((message.length - 1) / report.page / 64 >= words)
         return -EMSGSIZE;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "memory.h"
 
 #define SPACES_MOST 65536
@@ -44,12 +45,11 @@ tide_vhost_options_default(enum tide_vhost_flavour flavour)
 static bool
 options_are_sound(const struct tide_vhost_options *options)
 {
-    const struct tide_allocator *allocator = options->allocator;
 
     if (options->size != sizeof(*options) || options->spaces == 0 ||
         options->spaces > SPACES_MOST || options->first > options->last)
         return false;
-    if (allocator != NULL && (allocator->allocate == NULL || allocator->release == NULL))
+    if (!tide__memory_is_sound(options->allocator))
         return false;
     if (options->flavour == TIDE_VHOST_PLAIN)
         return options->spaces == 1 && options->first == 0 && options->last == UINT64_MAX;
@@ -95,14 +95,13 @@ free_all(struct tide_vhost *vhost)
 int
 tide_vhost_create(const struct tide_vhost_options *options, struct tide_vhost **vhost)
 {
-    struct tide_allocator allocator = { NULL, NULL, NULL, NULL };
+    struct tide_allocator allocator;
     struct tide_vhost *made;
     int error;
 
     if (options == NULL || vhost == NULL || !options_are_sound(options))
         return -EINVAL;
-    if (options->allocator != NULL)
-        allocator = *options->allocator;
+    allocator = tide__memory_of(options->allocator);
     made = tide__memory_allocate(&allocator, size_of(options->spaces));
     if (made == NULL)
         return -ENOMEM;
@@ -142,9 +141,11 @@ tide_vhost_container(const struct tide_vhost *vhost, uint32_t asid)
 static bool
 last_of(uint64_t start, uint64_t size, uint64_t most, uint64_t *last)
 {
-    if (size == 0 || start > most || size - 1 > most - start)
+    struct tide_range range;
+
+    if (tide__to_range(start, size, &range) != 0 || range.last > most)
         return false;
-    *last = start + (size - 1);
+    *last = range.last;
     return true;
 }
 

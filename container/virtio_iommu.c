@@ -75,15 +75,13 @@ tide_virtio_iommu_options_default(void)
 static bool
 options_are_sound(const struct tide_virtio_iommu_options *options)
 {
-    const struct tide_allocator *allocator = options->allocator;
-
     return options->size == sizeof(*options) &&
            (options->features & ~TIDE_VIRTIO_IOMMU_FEATURES) == 0 &&
            options->probe_size <= PROBE_MOST && options->page_size_mask != 0 &&
            options->input_start <= options->input_end &&
            tide__offset_in_page(options, options->input_start | (options->input_end + 1)) == 0 &&
            options->domain_start <= options->domain_end &&
-           (allocator == NULL || (allocator->allocate != NULL && allocator->release != NULL));
+           tide__memory_is_sound(options->allocator);
 }
 
 static void
@@ -146,22 +144,20 @@ int
 tide_virtio_iommu_create(const struct tide_virtio_iommu_options *options,
                          struct tide_virtio_iommu **device)
 {
-    struct tide_allocator none = { NULL, NULL, NULL, NULL };
-    const struct tide_allocator *allocator = &none;
+    struct tide_allocator allocator;
     struct tide_virtio_iommu *made;
     int error;
 
     if (options == NULL || device == NULL || !options_are_sound(options))
         return -EINVAL;
-    if (options->allocator != NULL)
-        allocator = options->allocator;
-    made = tide__memory_allocate(allocator, sizeof(*made));
+    allocator = tide__memory_of(options->allocator);
+    made = tide__memory_allocate(&allocator, sizeof(*made));
     if (made == NULL)
         return -ENOMEM;
     take_options(made, options);
     error = create_tables(made);
     if (error != 0) {
-        tide__memory_release(allocator, made, sizeof(*made));
+        tide__memory_release(&allocator, made, sizeof(*made));
         return error;
     }
     *device = made;

@@ -8,6 +8,7 @@
 
 #include <tidemark/virtio-iommu.h>
 
+#include "arithmetic.h"
 #include "atomic.h"
 
 #define TIDE__PROPERTY_SIZE sizeof(struct tide_virtio_iommu_resv_mem)
@@ -48,9 +49,7 @@ tide__has_feature(uint32_t features, unsigned bit)
 static inline uint64_t
 tide__offset_in_page(const struct tide_virtio_iommu_options *options, uint64_t address)
 {
-    uint64_t page = options->page_size_mask & (~options->page_size_mask + 1);
-
-    return address & (page - 1);
+    return address & (tide__smallest_page(options->page_size_mask) - 1);
 }
 
 /* NULL: there is none of that number, or the endpoint is in none. Context: Writer. */
