@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# The tests of every preset, and what is checked without running anything. Read by ../dev.
+
+passed=0 failed=0 launcher=''
+
+count() {
+    if [ "$1" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+run_ctest() {
+    local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
+    rm -f "$report"
+    # shellcheck disable=SC2086 # the launcher is words
+    (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
+        --output-junit "$report") || status=$?
+    read -r tests bad_ones skipped < <(awk '
+        function attribute(name) {
+            return match($0, name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 2) + 0 : 0
+        }
+        /tests="/ { tests = attribute("tests") }
+        /failures="/ { failures = attribute("failures") }
+        /disabled="/ { disabled = attribute("disabled") }
+        /skipped="/ { skipped = attribute("skipped") }
+        /<testcase/ { exit }
+        END { print tests + 0, failures + 0, disabled + skipped }' "$report" 2>/dev/null) || true
+    tests=${tests:-0} bad_ones=${bad_ones:-0} skipped=${skipped:-0}
+    # ctest itself failed, or found no test at all.
+    [ "$status" -eq 0 ] || [ "$bad_ones" -gt 0 ] || bad_ones=1 tests=$((tests + 1))
+    passed=$((passed + tests - bad_ones - skipped))
+    failed=$((failed + bad_ones))
+    stage_remark="$((tests - bad_ones - skipped)) passed, $bad_ones failed"
+    [ "$skipped" -eq 0 ] || stage_remark+=", $skipped skipped"
+    return "$status"
+}
+
+# test_preset PRESET OPTION...
+test_preset() {
+    local preset=$1
+    shift
+    if stage "$preset: configure" configure "$preset" -DTIDE_BUILD_TESTS=ON "$@" &&
+        stage "$preset: build" build "$preset"; then
+        stage "$preset: test" run_ctest "$preset" || true
+    else
+        count 1
+    fi
+}
+
+# test_sanitized PRESET FLAGS: where no compiler can do it this is said; CI does not let it pass.
+test_sanitized() {
+    if stage "$1: find a compiler" sanitizer "$2"; then
+        test_preset "$1" "-DCMAKE_C_COMPILER=$compiler"
+    elif [ -n "${CI:-}" ]; then
+        count 1
+    else
+        note "$1: left out, no compiler here can do -fsanitize=$2"
+    fi
+    launcher=''
+}
+
+# sources PATTERN...: the project's own files of these names, each ended by a NUL.
+sources() {
+    local -a names=()
+    local pattern
+    for pattern; do
+        names+=(-o -name "$pattern")
+    done
+    (cd "$root" && find . \( -name .git -o -path ./build \) -prune -o -type f \
+        \( "${names[@]:1}" \) -print0 | sort -z)
+}
+
+# Ordering arguments are reviewed in one file; elsewhere the name of the function carries them.
+check_memory_order() {
+    ! (cd "$root" && grep -rn 'memory_order_' lib container --include='*.[ch]' | grep -v '^lib/atomic\.h:')
+}
+
+check_spdx() {
+    local file status=0
+    while IFS= read -r -d '' file; do
+        head -n 3 "$root/$file" | grep -q 'SPDX-License-Identifier: BSD-2-Clause' || {
+            echo "no SPDX line: $file"
+            status=1
+        }
+    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.cmake' '*.in' CMakeLists.txt dev run)
+    return "$status"
+}
+
+# The adapters of other libraries need those, and the one of QEMU is C.
+check_header_cxx() {
+    local header
+    for header in "$root"/include/tidemark/*.h; do
+        case ${header##*/} in urcu.h | jemalloc.h | qemu-iova-tree.h) continue ;; esac
+        printf '#include <tidemark/%s>\nstatic_assert(__cplusplus >= 201703L, "");\n' "${header##*/}" |
+            c++ -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only \
+                -I "$root/include" -x c++ - || return
+    done
+}
+
+check_format() {
+    sources '*.[ch]' '*.cc' '*.cpp' | (cd "$root" && xargs -0 -r "$formatter" --dry-run -Werror)
+}
+
+test_static() {
+    local check formatter status
+    for check in memory_order spdx header_cxx; do
+        status=0
+        stage "static: $check" "check_$check" || status=1
+        count "$status"
+    done
+    if ! command -v spin >/dev/null; then
+        note 'release: the models are left out, spin is not here'
+        [ -z "${CI:-}" ] || count 1
+    fi
+    # Every release of clang-format formats differently, so it is this one or none.
+    for formatter in clang-format-14 clang-format; do
+        if "$formatter" --version 2>/dev/null | grep -q 'version 14\.'; then
+            status=0
+            stage 'static: format' check_format || status=1
+            count "$status"
+            return
+        fi
+    done
+    note 'static: format left out, clang-format 14 is not here'
+}
+
+# test [PRESET...]: run all tests (parts: static release tiny asan tsan debug), then count
+command_test() {
+    local part begin=$SECONDS
+    [ $# -gt 0 ] || set -- static release tiny asan tsan
+    need "${needs_build[@]}" "${needs_replay[@]}" "${needs_bench[@]}" "${needs_test[@]}"
+    for part; do
+        case $part in
+        static) test_static ;;
+        release)
+            test_preset release -DTIDE_WERROR=ON -DTIDE_BUILD_BENCH=ON -DTIDE_BUILD_REPLAY=ON
+            ;;
+        asan) test_sanitized asan address,undefined ;;
+        tsan) test_sanitized tsan thread ;;
+        tiny | debug | coverage) test_preset "$part" ;;
+        *) die "test: no such part: $part" ;;
+        esac
+    done
+    printf '\n  %d s in all\n\n' $((SECONDS - begin))
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    [ "$failed" -eq 0 ]
+}
