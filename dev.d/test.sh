@@ -79,6 +79,15 @@ check_memory_order() {
     ! (cd "$root" && grep -rn 'memory_order_' lib container --include='*.[ch]' | grep -v '^lib/atomic\.h:')
 }
 
+# CMake, Meson and the header say one version.
+check_version() {
+    local version
+    version=$(sed -n 's/^project(tidemark VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
+    echo "CMake: $version"
+    grep -F "version: '$version', license" "$root/meson.build" &&
+        [ "$(sed -n 's/^#define TIDE_VERSION_[MP].* //p' "$root/include/tidemark/tidemark.h" | paste -sd.)" = "$version" ]
+}
+
 check_spdx() {
     local file status=0
     while IFS= read -r -d '' file; do
@@ -86,7 +95,7 @@ check_spdx() {
             echo "no SPDX line: $file"
             status=1
         }
-    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.cmake' '*.in' CMakeLists.txt dev run)
+    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
     return "$status"
 }
 
@@ -107,7 +116,7 @@ check_format() {
 
 test_static() {
     local check formatter status
-    for check in memory_order spdx header_cxx; do
+    for check in memory_order spdx version header_cxx; do
         status=0
         stage "static: $check" "check_$check" || status=1
         count "$status"
