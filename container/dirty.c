@@ -205,7 +205,7 @@ mask_of(const struct bits *bits, uint64_t i)
     return mask;
 }
 
-/* DIRTY-1: a bit is set by an operation on the word, whatever it was, and released: so it comes before the
+/* [DIRTY] A bit is set by an operation on the word, whatever it was, and released: so it comes before the
  * exchange that clears the bit, which then sees what was written to the page; or after, and the bit is set again.
  * A marker that looked first, and saw the bit set, could come between the two. */
 static void

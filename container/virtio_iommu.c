@@ -363,6 +363,7 @@ move_to(struct tide_virtio_iommu *device, struct tide__endpoint *endpoint, struc
         tide__ref_store_release(&endpoint->domain, 0);
         tide__yield();
     }
+    /* [ATTACH] release: the domain is made before it can be found. Pairs with container_of_endpoint. */
     tide__ref_store_release(&endpoint->domain, (uintptr_t)to);
     if (from == NULL)
         return;

@@ -114,9 +114,15 @@ check_format() {
     sources '*.[ch]' '*.cc' '*.cpp' | (cd "$root" && xargs -0 -r "$formatter" --dry-run -Werror)
 }
 
+# That the documents name tests which exist, and that who checks this is alive.
+check_claims() {
+    python3 "$root/tests/claims.py" "$root" && python3 "$root/tests/claims.py" --self-test "$root"
+}
+
 test_static() {
     local check formatter status
     for check in memory_order spdx version header_cxx; do
+    for check in memory_order spdx header_cxx claims; do
         status=0
         stage "static: $check" "check_$check" || status=1
         count "$status"

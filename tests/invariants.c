@@ -4,7 +4,7 @@
  * levels, and must be reported; put right again, the tree must be sound. The only test that knows
  * the layout of nodes.
  */
-#include "../lib/tree.h"
+#include "../lib/version.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +249,24 @@ break_holes(void)
     tide_destroy(tree);
 }
 
+/* Two snapshots, the older of which holds what left the tree before the newer was taken. */
+static void
+break_snapshots(void)
+{
+    struct tide *tree = make_tree(0);
+    struct tide_snapshot *older, *newer;
+
+    if (tide_snapshot_take(tree, &older) != 0 ||
+        tide_unmap(tree, 0, 0xfff, TIDE_UNMAP_EXACT, NULL, NULL, NULL) != 0 ||
+        tide_snapshot_take(tree, &newer) != 0 || tree->retire.held == 0)
+        abort();
+    expect(tree, NULL, "a tree with two snapshots");
+    BREAK(tree, older->epoch, newer->epoch, "I10");
+    BREAK(tree, newer->epoch, tree->epoch, "I10");
+    BREAK(tree, older->held_nodes, older->held_nodes + 1, "I10");
+    tide_destroy(tree);
+}
+
 int
 main(void)
 {
@@ -262,6 +280,7 @@ main(void)
     break_for_good();
     break_index();
     break_holes();
+    break_snapshots();
     printf("%d broken invariants were not reported\n", failures);
     return failures != 0;
 }
