@@ -35,7 +35,7 @@ synchronize(void *)
     }
 }
 
-constexpr tide_rcu table = { defer, synchronize, synchronize, nullptr };
+constexpr tide_rcu table = { defer, synchronize, synchronize, nullptr, nullptr };
 
 } // namespace queue
 

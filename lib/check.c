@@ -276,6 +276,7 @@ tide_check(const struct tide *tree, const char **reason)
     tide__ref root = tide__root(tree);
     bool sound;
 
+    tide__asked_by_writer(tree);
     if (!check_indexes(&check))
         sound = false;
     else if (tree->height > TIDE__MAX_HEIGHT)

@@ -46,6 +46,7 @@ seek(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping)
 bool
 tide_cursor_lookup(struct tide_cursor *cursor, uint64_t address, struct tide_mapping *mapping)
 {
+    tide__asked(cursor->tree);
     if (address < cursor->mapping.start || address > cursor->mapping.last || !is_there(cursor))
         return seek(cursor, address, mapping);
     *mapping = cursor->mapping;

@@ -199,6 +199,8 @@ tide_diff_begin(struct tide_diff *diff, const struct tide *from, const struct ti
 {
     bool empty = start > last;
 
+    tide__asked_by_writer(from);
+    tide__asked_by_writer(to);
     diff->start = start;
     diff->last = last;
     diff->visited = 0;
@@ -217,6 +219,8 @@ tide_diff_begin(struct tide_diff *diff, const struct tide *from, const struct ti
 bool
 tide_diff_next(struct tide_diff *diff, struct tide_difference *difference)
 {
+    tide__asked_by_writer(diff->from.tree);
+    tide__asked_by_writer(diff->to.tree);
     for (;;) {
         if (!diff->from.holds && !diff->to.holds) {
             if (!read_on(diff))

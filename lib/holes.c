@@ -299,6 +299,7 @@ tide_find_hole(const struct tide *tree, const struct tide_hole_request *request,
     struct wish wish;
     bool found;
 
+    tide__asked(tree);
     if (!make_wish(tree, request, &wish))
         return -EINVAL;
     if (wish.first > wish.last)
@@ -315,6 +316,7 @@ tide_map_anywhere(struct tide *tree, const struct tide_hole_request *request,
     struct tide_mapping found = *mapping;
     int error;
 
+    tide__writes(tree);
     if ((tree->special & TIDE__BUSY) != 0)
         return -EBUSY;
     if (!tide__flags_are_good(found.flags))

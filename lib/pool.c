@@ -343,6 +343,7 @@ tide_reserve(struct tide *tree, uint64_t count)
 {
     uint64_t nodes;
 
+    tide__writes(tree);
     if (tree->in_transaction)
         tree = &tree->txn->work;
     if (tide__is_busy(tree))

@@ -192,6 +192,7 @@ read_leaf(struct tide_iterator *iterator)
 bool
 tide_iterate_next(struct tide_iterator *iterator, struct tide_mapping *mapping)
 {
+    tide__asked(iterator->tree);
     /* next goes up to count, or down to it. */
     while (iterator->next == iterator->count) {
         if (iterator->done)

@@ -97,6 +97,7 @@ tide_sources_begin(struct tide_sources *sources, const struct tide *tree, uint64
 {
     bool has_index = (tree->indexes.kinds & TIDE_INDEX_TARGETS) != 0;
 
+    tide__asked(tree);
     *sources = (struct tide_sources){ tree, target, target_last, 0, 0, false };
     sources->done = !has_index || target > target_last;
     return has_index ? 0 : -ENOTSUP;
@@ -108,6 +109,7 @@ tide_sources_next(struct tide_sources *sources, struct tide_mapping *mapping)
     struct versions versions;
     struct tide__entry candidate;
 
+    tide__asked(sources->tree);
     if (sources->done)
         return false;
     versions = load_versions(sources->tree);

@@ -239,8 +239,10 @@ tide_load(struct tide *tree, tide_read_fn *read, void *arg)
 {
     struct form form = { .read = read, .arg = arg };
     struct tide_txn *txn;
-    int error = tide_txn_begin(tree, &txn);
+    int error;
 
+    tide__writes(tree);
+    error = tide_txn_begin(tree, &txn);
     if (error != 0)
         return error;
     error = load(&form, tree, txn);

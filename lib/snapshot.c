@@ -16,6 +16,7 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
     const struct tide_allocator *allocator = &tree->pool.allocator;
     struct tide_snapshot *snapshot;
 
+    tide__writes(tree);
     if (tide__is_busy(tree))
         return -EBUSY;
     if (tide__retire_is_due(tree))
@@ -49,9 +50,11 @@ tide_snapshot_take(struct tide *tree, struct tide_snapshot **result)
 void
 tide_snapshot_release(struct tide_snapshot *snapshot)
 {
-    if (snapshot != NULL)
-        tide__retire_push(snapshot->view.origin, (uintptr_t)snapshot | TIDE__RELEASED,
-                          &snapshot->next_done);
+    if (snapshot == NULL)
+        return;
+    tide__set_alive(&snapshot->view, false);
+    tide__retire_push(snapshot->view.origin, (uintptr_t)snapshot | TIDE__RELEASED,
+                      &snapshot->next_done);
 }
 
 void

@@ -176,6 +176,7 @@ tide_create(const struct tide_options *options, struct tide **result)
     memset(tree, 0, sizeof(*tree));
     tide__ref_store_relaxed(&tree->root, tide__empty_ref());
     tide__ref_store_relaxed(&tree->done, 0);
+    tide__set_alive(tree, true);
     tree->origin = tree;
     tree->epoch = 1;
     tide__forget_site(tree);
@@ -211,6 +212,8 @@ tide_create(const struct tide_options *options, struct tide **result)
 void
 tide_barrier(struct tide *tree)
 {
+    tide__writes(tree);
+
     tide__retire_wait(tree);
     if (!tide__is_busy(tree))
         tide__retire_collect(tree);
@@ -223,9 +226,11 @@ tide_destroy(struct tide *tree)
 
     if (tree == NULL)
         return;
+    tide__asked_by_writer(tree);
     if (tree->in_transaction)
         tide_txn_abort(tree->txn);
     tide__retire_wait(tree);
+    tide__set_alive(tree, false);
     allocator = tree->pool.allocator;
     if (allocator.drop != NULL) {
         tide__pool_abandon(tree);
@@ -234,6 +239,7 @@ tide_destroy(struct tide *tree)
     }
     for (struct tide_snapshot *older, *at = tree->newest; at != NULL; at = older) {
         older = at->older;
+        tide__set_alive(&at->view, false);
         allocator.release(allocator.context, at, sizeof(*at));
     }
     if (tree->txn != NULL)
@@ -266,6 +272,7 @@ tide_watermarks_reset(struct tide *tree)
     struct tide *work = tree->in_transaction ? &tree->txn->work : tree;
     uint64_t low, high;
 
+    tide__writes(tree);
     tree->ever =
         tide_low_watermark(tree, &tree->ever_low) && tide_high_watermark(tree, &tree->ever_high);
     if (work == tree)
@@ -294,6 +301,7 @@ tide_stats(const struct tide *tree, struct tide_statistics *stats)
     const struct tide *owner = tree->in_transaction ? &tree->txn->work : tree;
     const struct tide *whole = tide__is_transaction(tree) ? tree->origin : tree;
 
+    tide__asked_by_writer(tree);
     *stats = (struct tide_statistics){
         .mappings = tree->mappings,
         .bytes = tree->bytes,

@@ -11,6 +11,7 @@
 #define TIDE_LIB_TREE_H
 
 #include "index.h"
+#include "misuse.h"
 
 /* In tide.special: a removal callback is running, or a transaction is open; there is a hook (trace.h). */
 #define TIDE__BUSY   (1u << 31)
@@ -108,6 +109,9 @@ struct tide {
     uint64_t snapshots;
     struct tide__indexes indexes;
     struct tide_trace trace; /* of the origin; no event: there is none */
+#ifndef NDEBUG
+    struct tide__guard guard;
+#endif
 
     /* From here on a transaction begins with a copy of its tree's, and gives it back. */
     _Alignas(TIDE__LINE) bool ever; /* something was mapped since the last reset */
@@ -136,6 +140,7 @@ tide__first_overlap_fn tide__first_overlap_portable, tide__first_overlap_avx2,
 static tide__always_inline tide__ref
 tide__enter(const struct tide *tree)
 {
+    tide__asked(tree);
     /* [ACQ-ROOT] acquire: as ACQ-CHILD, for the root. Pairs with PUB-ROOT in publish.h. */
     return tide__planted(6) ? tide__ref_load_relaxed(&tree->root)
                             : tide__ref_load_acquire(&tree->root);

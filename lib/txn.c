@@ -27,6 +27,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
 {
     struct tide_txn *txn;
 
+    tide__writes(tree);
     if (tide__is_busy(tree))
         return -EBUSY;
     if (tide__retire_is_due(tree))
@@ -52,6 +53,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
 static void
 end(struct tide *tree)
 {
+    tide__set_alive(&tree->txn->work, false);
     tree->in_transaction = false;
     tide__set_busy(tree, false);
     tree->frozen = tide__frozen_by_snapshots(tree);
@@ -85,6 +87,7 @@ tide_txn_commit(struct tide_txn *txn)
 {
     struct tide *tree = txn->work.origin;
 
+    tide__writes(&txn->work);
     tide__version_copy_state(tree, &txn->work);
     tide__indexes_join(tree, &txn->work);
     tide__indexes_publish_coming(tree);
@@ -105,6 +108,7 @@ tide_txn_abort(struct tide_txn *txn)
 {
     struct tide *tree = txn->work.origin;
 
+    tide__writes(&txn->work);
     tide__retire_private(&txn->work, tide__root(&txn->work));
     tide__retire_aborted(txn);
     tide__indexes_drop(&txn->work);

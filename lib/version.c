@@ -34,6 +34,7 @@ tide__version_init(struct tide *version, struct tide *tree, enum tide__role role
     /* A transaction is to look at its tree's list before each change. */
     tide__ref_store_relaxed(&version->done, role == TIDE__TRANSACTION);
     version->origin = tree;
+    tide__set_alive(version, true);
     version->role = (uint8_t)role;
     version->granule_shift = tree->granule_shift;
     version->first = tree->first;

@@ -224,6 +224,7 @@ tide_map(struct tide *tree, const struct tide_mapping *mapping)
 {
     int error;
 
+    tide__writes(tree);
     if (tide__unlikely(tree->special != 0))
         return tide__special_map(tree, mapping);
     error = map(tree, mapping);
@@ -261,6 +262,7 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
     struct tide_mapping displaced;
     int error;
 
+    tide__writes(tree);
     if (tide__unlikely(tree->special != 0))
         return tide__special_replace(tree, mapping, fn, arg, deferred);
     error = tide__check_mapping(tree, mapping);
@@ -525,6 +527,7 @@ unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy p
     struct tide_unmap_result unwanted;
     int error = 0;
 
+    tide__writes(tree);
     if (result == NULL)
         result = &unwanted;
     *result = (struct tide_unmap_result){ 0 };
@@ -611,6 +614,7 @@ tide_protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
 {
     int error;
 
+    tide__writes(tree);
     if (tide__unlikely(tree->special != 0))
         return tide__special_protect(tree, start, last, flags);
     error = protect(tree, start, last, flags);

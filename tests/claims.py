@@ -196,7 +196,7 @@ class Claims:
             return "test"
         if any(re.search(r"(?m)^%s\(" % re.escape(word), self.text(path)) for path in files):
             return "test"
-        if re.fullmatch(r"(tide|TIDE)_\w+", word):
+        if re.fullmatch(r"\w+", word):
             return "other" if re.search(r"\b%s\b" % word, self.header) else None
         return None
 

@@ -4,10 +4,11 @@
 # The library keeps no state and asks nothing of the system but memory: no writable or thread-local
 # data in the archive, no undefined symbol but those of libc listed here (__cpu_model is the
 # compiler's, for choosing the lookup), and no global name without the prefix (but the weak and hidden one that
-# the notes of static probes share).
+# the notes of static probes share). With assertions it needs what these do.
 set -eu
 
 archive=$1
+assertions=${2:-OFF}
 nm=${NM:-nm}
 fail=0
 
@@ -22,10 +23,11 @@ data=$("${OBJDUMP:-objdump}" -h "$archive" | awk '$2 ~ /^\.(t?data|t?bss)(\.|$)/
     $2 !~ /^\.data\.rel\.ro/ && $3 !~ /^0+$/ { print $2, $3 }')
 [ -z "$data" ] || complain "writable data" "$data"
 
+[ "$assertions" = OFF ] || asserting='|__assert_fail|__errno_location'
 defined=$("$nm" --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
 needed=$("$nm" --undefined-only "$archive" 2>/dev/null | awk 'NF == 2 { print $2 }' | sort -u |
     grep -vxF "$defined" |
-    grep -vxE 'aligned_alloc|free|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_' || true)
+    grep -vxE 'aligned_alloc|free|memcmp|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'"${asserting:-}" || true)
 [ -z "$needed" ] || complain "symbols from elsewhere" "$needed"
 
 foreign=$("$nm" --extern-only --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |

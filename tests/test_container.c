@@ -852,7 +852,7 @@ Test(container, unmap_dirty_has_what_readers_mark_until_they_are_gone)
 {
     static bool late;
     /* A grace period in which a reader, who came before, marks. */
-    const struct tide_rcu rcu = { NULL, mark_late, NULL, &late };
+    const struct tide_rcu rcu = { .synchronize = mark_late, .context = &late };
     struct tide_container_options options = tide_container_options_default(TIDE_CONTAINER_TYPE1V2);
     struct tide_unmap_result result;
 

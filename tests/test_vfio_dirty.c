@@ -172,7 +172,7 @@ mark_late(void *context)
 Test(vfio_dirty, unmap_tells_what_is_marked_until_readers_are_gone)
 {
     bool late = false;
-    const struct tide_rcu rcu = { NULL, mark_late, NULL, &late };
+    const struct tide_rcu rcu = { .synchronize = mark_late, .context = &late };
     struct tide_container_options options = tide_container_options_default(TIDE_CONTAINER_TYPE1V2);
 
     options.tree.rcu = &rcu;

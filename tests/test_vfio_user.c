@@ -102,7 +102,7 @@ Test(vfio_user, unmap_waits_for_the_grace_period_where_nothing_is_deferred)
     struct tide_container_options options =
         tide_container_options_default(TIDE_CONTAINER_VFIO_USER);
     unsigned rounds = 0;
-    struct tide_rcu rcu = { NULL, count_round, NULL, &rounds };
+    struct tide_rcu rcu = { .synchronize = count_round, .context = &rounds };
     struct told told = { 0 };
     struct tide_listener listener = { .released = released, .context = &told };
 

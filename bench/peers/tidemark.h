@@ -65,7 +65,7 @@ isa_name(tide_isa isa)
 
 struct noop_rcu : best_isa {
     static constexpr const char *name = "tidemark_rcu";
-    static constexpr tide_rcu functions = { nullptr, [](void *) {}, nullptr, nullptr };
+    static constexpr tide_rcu functions = { nullptr, [](void *) {}, nullptr, nullptr, nullptr };
     static constexpr const tide_rcu *table = &functions;
 };
 

@@ -143,7 +143,7 @@ map_region(struct tide *tree, unsigned slot)
 int
 main(void)
 {
-    struct tide_rcu rcu = { NULL, wait_for_round, NULL, NULL };
+    struct tide_rcu rcu = { .synchronize = wait_for_round };
     struct tide_options options = tide_options_default();
     struct tide *tree;
     unsigned made = SLOTS, in_flight = 0;

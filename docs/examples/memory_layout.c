@@ -114,7 +114,7 @@ rebuild(struct tide *tree, const struct region *regions, unsigned number, uint64
 int
 main(void)
 {
-    struct tide_rcu rcu = { NULL, wait_for_round, NULL, NULL };
+    struct tide_rcu rcu = { .synchronize = wait_for_round };
     struct tide_options options = tide_options_default();
     struct tide *tree;
     unsigned committed = 0, rolled_back = 0;

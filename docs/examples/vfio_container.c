@@ -47,7 +47,7 @@ synchronize(void *context)
 }
 
 /* Without defer the container waits by itself, and released is called before an unmap returns. */
-static const struct tide_rcu rcu = { NULL, synchronize, NULL, NULL };
+static const struct tide_rcu rcu = { .synchronize = synchronize };
 
 /* ------------------------------------------------------------------------------------ memory -- */
 

@@ -40,7 +40,7 @@ wait_for_card(void *context)
         sched_yield();
 }
 
-static const struct tide_rcu rcu = { NULL, wait_for_card, NULL, NULL };
+static const struct tide_rcu rcu = { .synchronize = wait_for_card };
 
 /* A byte of guest memory, as an endpoint finds it; or 0, and a report for the event queue. */
 static char

@@ -31,7 +31,8 @@
  *       RCU; handing it over needs no memory.
  *   G8  Every bit pattern of every argument has an answer or an error listed here. Pointers that
  *       must be valid are the only exception.
- *   G9  No global state, no threads, no thread-local storage, no output, no abort, no errno.
+ *   G9  No global state, no threads, no thread-local storage, no output, no abort, no errno (but for
+ *       misuse in a build with assertions).
  *   G10 The cost of an unmap depends on what is mapped, never on how much is asked for.
  *
  * Two contexts are named below.
@@ -41,6 +42,11 @@
  *           question of the tree; a write from there returns -EBUSY.
  *   Reader: inside a read-side section of the RCU given to tide_create, or the writer itself, or
  *           any thread while no write is under way. Never waits.
+ * Misuse: a library built without NDEBUG stops, by assert, at a question that is asked outside of a
+ * section while another thread is inside a write (where struct tide_rcu has read_ongoing), at a second
+ * writer while one is inside a write, and, as far as memory that was given back still shows it, at any use of
+ * a tree that was destroyed, a transaction that has ended or a snapshot that was released, through
+ * cursors and walks too. With NDEBUG nothing of this is looked for.
  *
  * Example (compiled and run by the tests):
  *
@@ -135,12 +141,15 @@ struct tide_rcu_head {
  *        a callback.
  * synchronize: return after a grace period.
  * barrier: return after every run handed to defer before has returned. Required with defer.
- * All are called by the writer. tidemark/urcu.h has the table for liburcu. */
+ * read_ongoing: NULL, or whether the calling thread is inside a read-side section. For builds of the
+ *        library with assertions alone: see "Misuse" above.
+ * The others are called by the writer. tidemark/urcu.h has the table for liburcu. */
 struct tide_rcu {
     void (*defer)(void *context, struct tide_rcu_head *head);
     void (*synchronize)(void *context);
     void (*barrier)(void *context);
     void *context;
+    bool (*read_ongoing)(void *context);
 };
 
 /* What tide_unmap does with mappings that stick out of the range. */

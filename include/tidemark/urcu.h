@@ -48,7 +48,8 @@
  * static void vmm_defer(void *c, struct tide_rcu_head *h) { call_rcu1((void *)h->space, vmm_run); }
  *     static void vmm_synchronize(void *c) { synchronize_rcu(); }
  *     static void vmm_barrier(void *c) { drain_call_rcu(); }
- *     static const struct tide_rcu vmm_rcu = { vmm_defer, vmm_synchronize, vmm_barrier, NULL };
+ *     static const struct tide_rcu vmm_rcu = { .defer = vmm_defer,
+ *         .synchronize = vmm_synchronize, .barrier = vmm_barrier };
  */
 #ifndef TIDEMARK_URCU_H
 #define TIDEMARK_URCU_H
@@ -131,11 +132,19 @@ tide_urcu_barrier(void *context)
     ((const struct rcu_flavor_struct *)context)->barrier();
 }
 
+/* Of QSBR, whether the thread is online. */
+static inline bool
+tide_urcu_read_ongoing(void *context)
+{
+    return ((const struct rcu_flavor_struct *)context)->read_ongoing() != 0;
+}
+
 /* The table for a flavour by name: &urcu_memb_flavor, &urcu_qsbr_flavor and so on. */
 static inline struct tide_rcu
 tide_urcu_of(const struct rcu_flavor_struct *flavor)
 {
-    struct tide_rcu table = { tide_urcu_defer, tide_urcu_synchronize, tide_urcu_barrier, NULL };
+    struct tide_rcu table = { tide_urcu_defer, tide_urcu_synchronize, tide_urcu_barrier, NULL,
+                              tide_urcu_read_ongoing };
 
     table.context = (void *)(uintptr_t)flavor; /* only ever read through */
     return table;
@@ -144,7 +153,8 @@ tide_urcu_of(const struct rcu_flavor_struct *flavor)
 #ifdef TIDE_URCU_FLAVOR
 /* The table for the flavour in use. */
 __attribute__((unused)) static const struct tide_rcu tide_urcu = {
-    tide_urcu_defer, tide_urcu_synchronize, tide_urcu_barrier, (void *)&TIDE_URCU_FLAVOR
+    tide_urcu_defer, tide_urcu_synchronize, tide_urcu_barrier, (void *)&TIDE_URCU_FLAVOR,
+    tide_urcu_read_ongoing
 };
 #endif
 

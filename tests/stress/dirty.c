@@ -34,7 +34,7 @@ synchronize(void *context)
         sched_yield();
 }
 
-static const struct tide_rcu rcu = { NULL, synchronize, NULL, NULL };
+static const struct tide_rcu rcu = { .synchronize = synchronize };
 
 static void *
 marker(void *arg)

@@ -8,6 +8,7 @@
 #ifndef TIDEMARK_TESTS_QSBR_H
 #define TIDEMARK_TESTS_QSBR_H
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -17,9 +18,11 @@
 
 enum { QSBR_READERS = 16 };
 
-/* seen: the epoch at the last quiescent state; 0: offline, holds nothing. */
+/* seen: the epoch at the last quiescent state; 0: offline, holds nothing. thread: whose it is, told by the
+ * address of errno. */
 struct qsbr_reader {
     _Alignas(64) _Atomic uint64_t seen;
+    _Atomic uintptr_t thread;
 };
 
 struct qsbr {
@@ -38,6 +41,7 @@ qsbr_online(struct qsbr_reader *reader, struct qsbr *rcu)
 {
     uint64_t epoch;
 
+    atomic_store_explicit(&reader->thread, (uintptr_t)&errno, memory_order_relaxed);
     /* Once more if an epoch began in between: its writer may have seen this reader offline. */
     do {
         epoch = atomic_load(&rcu->epoch);
@@ -161,11 +165,26 @@ qsbr_barrier(void *context)
         sched_yield();
 }
 
+/* Whether this thread is online. */
+static inline bool
+qsbr_read_ongoing(void *context)
+{
+    struct qsbr *rcu = context;
+    uintptr_t self = (uintptr_t)&errno;
+
+    for (unsigned i = 0; i < QSBR_READERS; i++)
+        if (atomic_load_explicit(&rcu->readers[i].thread, memory_order_relaxed) == self &&
+            atomic_load_explicit(&rcu->readers[i].seen, memory_order_relaxed) != 0)
+            return true;
+    return false;
+}
+
 /* with_defer false: a table without defer, so that the library waits by itself. */
 static inline struct tide_rcu
 qsbr_table(struct qsbr *rcu, bool with_defer)
 {
-    struct tide_rcu table = { with_defer ? qsbr_defer : NULL, qsbr_synchronize, qsbr_barrier, rcu };
+    struct tide_rcu table = { with_defer ? qsbr_defer : NULL, qsbr_synchronize, qsbr_barrier, rcu,
+                              qsbr_read_ongoing };
 
     return table;
 }
@@ -173,8 +192,10 @@ qsbr_table(struct qsbr *rcu, bool with_defer)
 static inline void
 qsbr_init(struct qsbr *rcu, unsigned delay, bool background)
 {
-    for (unsigned i = 0; i < QSBR_READERS; i++)
+    for (unsigned i = 0; i < QSBR_READERS; i++) {
         atomic_init(&rcu->readers[i].seen, 0);
+        atomic_init(&rcu->readers[i].thread, 0);
+    }
     atomic_init(&rcu->epoch, 1);
     atomic_init(&rcu->queue, NULL);
     atomic_init(&rcu->deferred, 0);
