@@ -84,6 +84,26 @@ void tide__retire_collect(struct tide *tree);
 /* Wait for a grace period and free all that is retired. */
 void tide__retire_wait(struct tide *tree);
 
+/* Before any change: take back what is free by now, and do not let what is not grow for ever. */
+static inline void
+tide__retire_begin(struct tide *tree)
+{
+    uint64_t limit = tree->max_retired, held;
+
+    if (tide__retire_is_due(tree))
+        tide__retire_collect(tree);
+    held = tree->retire.retired + tree->retire.batches;
+    if (tide__likely(held == 0))
+        return;
+    if (limit == 0) {
+        limit = (tree->nodes + tree->index_nodes) * TIDE__NODE_SIZE;
+        if (limit < TIDE__RETIRED_AT_LEAST)
+            limit = TIDE__RETIRED_AT_LEAST;
+    }
+    if (held * TIDE__NODE_SIZE >= limit)
+        tide__retire_wait(tree);
+}
+
 /* The most batches that one unmap can need, for the reserve. */
 uint64_t tide__retire_batches(uint64_t nodes);
 

@@ -30,8 +30,7 @@ tide_txn_begin(struct tide *tree, struct tide_txn **result)
     tide__writes(tree);
     if (tide__is_busy(tree))
         return -EBUSY;
-    if (tide__retire_is_due(tree))
-        tide__retire_collect(tree);
+    tide__retire_begin(tree); /* changes inside don't wait for what their tree has retired */
     if (!tide__txn_room(tree))
         return -ENOMEM;
     txn = tree->txn;

@@ -15,26 +15,6 @@
 
 #include <errno.h>
 
-/* Before any change: take back what is free by now, and do not let what is not grow for ever. */
-static void
-begin(struct tide *tree)
-{
-    uint64_t limit = tree->max_retired, held;
-
-    if (tide__retire_is_due(tree))
-        tide__retire_collect(tree);
-    held = tree->retire.retired + tree->retire.batches;
-    if (tide__likely(held == 0))
-        return;
-    if (limit == 0) {
-        limit = (tree->nodes + tree->index_nodes) * TIDE__NODE_SIZE;
-        if (limit < TIDE__RETIRED_AT_LEAST)
-            limit = TIDE__RETIRED_AT_LEAST;
-    }
-    if (held * TIDE__NODE_SIZE >= limit)
-        tide__retire_wait(tree);
-}
-
 /* The reserve must be full before a change that may fail, so that the next unmap doesn't. */
 static bool
 fill_reserve(struct tide *tree)
@@ -196,7 +176,7 @@ map(struct tide *tree, const struct tide_mapping *mapping)
 
     if (error != 0)
         return error;
-    begin(tree);
+    tide__retire_begin(tree);
     tree->survey(tree, mapping->start, mapping->last, &tree->site);
     if (site->overlaps != 0 || (mapping->last > site->last &&
                                 tide_first_overlap(tree, mapping->start, mapping->last, &found)))
@@ -268,7 +248,7 @@ replace(struct tide *tree, const struct tide_mapping *mapping, tide_removed_fn *
     error = tide__check_mapping(tree, mapping);
     if (error != 0)
         return error;
-    begin(tree);
+    tide__retire_begin(tree);
     if (replace_passes_limit(tree, mapping->start, mapping->last))
         return -ENOSPC;
     tide__edit_init(&edit, tree, TIDE__REPLACE, mapping->start, mapping->last);
@@ -536,7 +516,7 @@ unmap(struct tide *tree, uint64_t start, uint64_t last, enum tide_unmap_policy p
     } else if (!tide__range_is_good(tree, start, last) || (unsigned)policy > TIDE_UNMAP_COVERED) {
         error = -EINVAL;
     } else {
-        begin(tree);
+        tide__retire_begin(tree);
         if (deferred || !unmap_in_place(tree, start, last, policy, result))
             error = unmap_slowly(tree, start, last, policy, fn, arg, result, deferred);
         else if (fn != NULL)
@@ -594,7 +574,7 @@ protect(struct tide *tree, uint64_t start, uint64_t last, uint32_t flags)
     if (!tide__range_is_good(tree, start, last) || !tide__flags_are_good(flags) ||
         (flags & TIDE_OPAQUE) != 0)
         return -EINVAL;
-    begin(tree);
+    tide__retire_begin(tree);
     tide__edit_init(&edit, tree, TIDE__PROTECT, start, last);
     edit.flags = flags;
     if (!find_mapped(&edit, &low, &high) || !any_changes(tree, start, last, flags))

@@ -391,6 +391,36 @@ Test(txn, writes_of_the_tree_are_refused_while_one_is_open)
     unit_close();
 }
 
+/* As every write does: or where all come in transactions, what waits for readers would grow for ever. */
+Test(txn, begin_past_the_retired_limit_waits_for_a_grace_period)
+{
+    struct tide_options options = tide_options_default();
+    const uint64_t limit = 2560;
+    uint64_t waited = 0;
+
+    fake_rcu_init(&unit.rcu, true);
+    options.rcu = &unit.rcu.table;
+    options.max_retired = limit;
+    unit_open_options(options);
+    for (uint64_t i = 0; i < 500; i++) {
+        struct tide_mapping mapping = M(i % 100 * 8, i % 100 * 8 + 3);
+        struct tide_statistics before = unit_stats();
+        size_t barriers = unit.rcu.barriers;
+
+        begin();
+        cr_assert_eq(unit_stats().retired_nodes,
+                     unit.rcu.barriers > barriers ? 0 : before.retired_nodes);
+        cr_assert(before.retired_nodes * before.node_size < limit || unit.rcu.barriers > barriers,
+                  "transaction %u", (unsigned)i);
+        waited += unit.rcu.barriers > barriers;
+        EXPECT_OK(tide_txn_replace(txn, &mapping, NULL, NULL));
+        EXPECT_OK(txn_unmap(i * 37 % 100 * 8, i * 37 % 100 * 8 + 3));
+        tide_txn_commit(txn);
+    }
+    cr_assert_gt(waited, 10);
+    unit_close();
+}
+
 Test(txn, barrier_waits_for_nothing_while_one_is_open)
 {
     unit_open_rcu(true);
