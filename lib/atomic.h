@@ -17,7 +17,12 @@ typedef _Atomic(uint16_t) tide__atomic_u16; /* never one that publishes */
 
 /* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
  * and who sees them are listed in docs/memory-model.md. */
-#ifdef TIDE_PLANT
+#if defined(TIDE_WATCH)
+#include <sched.h>
+extern int tide__watch_bug; /* watch.h */
+#define tide__planted(n) (tide__watch_bug == (n))
+#define tide__yield()    sched_yield()
+#elif defined(TIDE_PLANT)
 #include <sched.h>
 #define tide__planted(n) (TIDE_PLANT == (n))
 #define tide__yield()    sched_yield()

@@ -17,6 +17,8 @@
 void
 tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree)
 {
+    if (tide__planted(44) && cursor->tree == tree) /* it remembers beyond its section */
+        return;
     *cursor = (struct tide_cursor){ .tree = tree, .mapping = { .start = 1 } };
 }
 
@@ -29,6 +31,7 @@ is_there(const struct tide_cursor *cursor)
 
     if (tide__unlikely(cursor->severed != tide__severed_acquire(cursor->tree)))
         return false;
+    tide__watch_enter(cursor->leaf);
     live = tide__live_acquire(&tide__leaf_of(cursor->leaf)->live); /* [ACQ-LIVE]: see search.h */
     return (live & (TIDE__DEAD | cursor->bit)) == cursor->bit;
 }

@@ -16,6 +16,7 @@ static void
 free_node(struct sieve *sieve, tide__ref ref)
 {
     sieve->freed++;
+    tide__watch_free(ref, 1, 0);
     tide__pool_put(sieve->tree, tide__node_of(ref));
 }
 
@@ -30,6 +31,7 @@ sift_children(struct sieve *sieve, tide__ref ref, uint32_t first, uint32_t last)
     tide__ref child = 0;
     uint8_t kept = 0;
 
+    tide__watch_reused(ref);
     for (uint32_t i = first; i <= last; i++) {
         tide__ref left = sift_subtree(sieve, tide__child_at(ref, i));
 
@@ -94,6 +96,7 @@ hold_item(struct tide *tree, struct tide_snapshot *snapshot, const struct tide__
         tree->retire.held_batches++;
     }
     snapshot->held->item[snapshot->held->count++] = *item;
+    tide__watch_held(item->word, item->first, item->last);
 }
 
 /* Let a snapshot hold what it needs of a chain, and free the rest. A batch that is needed for that is filled

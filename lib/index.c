@@ -381,10 +381,12 @@ struct search {
 static bool
 search_up(const struct search *search, tide__ref ref, struct tide__entry *entry)
 {
-    uint32_t count = count_of(ref);
-    uint32_t at = is_leaf(ref) ? rank(ref, search->from.key, search->from.value)
-                               : branch_for(ref, &search->from);
+    uint32_t count, at;
 
+    tide__watch_enter(ref);
+    count = count_of(ref);
+    at = is_leaf(ref) ? rank(ref, search->from.key, search->from.value)
+                      : branch_for(ref, &search->from);
     for (; at < count; at++) {
         if (number_of(ref, at, search->by_extent) < search->least)
             continue;
@@ -401,8 +403,10 @@ search_up(const struct search *search, tide__ref ref, struct tide__entry *entry)
 static bool
 search_down(const struct search *search, tide__ref ref, struct tide__entry *entry)
 {
-    uint32_t after = rank(ref, search->from.key, search->from.value);
+    uint32_t after;
 
+    tide__watch_enter(ref);
+    after = rank(ref, search->from.key, search->from.value);
     if (after < count_of(ref) && is_same(item(ref, after), &search->from))
         after++;
     while (after-- > 0) {

@@ -194,6 +194,7 @@ tide__seek_any(struct tide_cursor *cursor, uint64_t address)
 
     /* A hit in the leaf remembered, if that is still in the tree; a miss could also be another's. */
     if (ref != 0 && cursor->severed == tide__severed_acquire(tree)) {
+        tide__watch_enter(ref);
         live = tide__live_acquire(&tide__leaf_of(ref)->live);
         if ((live & TIDE__DEAD) == 0)
             hit = tide__leaf_overlaps(ref, live, address, address);

@@ -49,6 +49,7 @@
 
 #include "atomic.h"
 #include "bits.h"
+#include "watch.h"
 
 #include <assert.h>
 
@@ -415,9 +416,12 @@ static inline tide__ref
 tide__child_acquire(const struct tide__inner *node, size_t index)
 {
     const tide__atomic_ref *child = tide__opaque(node->child);
+    tide__ref ref;
 
     child += index;
-    return tide__planted(5) ? tide__ref_load_relaxed(child) : tide__ref_load_acquire(child);
+    ref = tide__planted(5) ? tide__ref_load_relaxed(child) : tide__ref_load_acquire(child);
+    tide__watch_enter(ref);
+    return ref;
 }
 
 /* For the writer, the only one who stores them. */

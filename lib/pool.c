@@ -118,14 +118,15 @@ link_of(union tide__node *node)
 #define TIDE__ASAN
 #endif
 
-/* Tell AddressSanitizer, if it is there, that a node is free: as the allocator would, so that it
- * finds who still looks at it. */
+/* Tell AddressSanitizer, if it is there, and who watches that a node is free: as the allocator would, so that
+ * they find who still looks at it. */
 #ifdef TIDE__ASAN
 #include <sanitizer/asan_interface.h>
 
 static void
 forbid(union tide__node *node)
 {
+    tide__watch_forbid(node, TIDE__NODE_SIZE);
     __asan_poison_memory_region(link_of(node) + 1, TIDE__NODE_SIZE - sizeof(uintptr_t));
 }
 
@@ -134,7 +135,23 @@ allow(void *memory, size_t size)
 {
     __asan_unpoison_memory_region(memory, size);
 }
+#else
+static void
+forbid(union tide__node *node)
+{
+    (void)node;
+    tide__watch_forbid(node, TIDE__NODE_SIZE);
+}
 
+static void
+allow(const void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+}
+#endif
+
+#if defined(TIDE__ASAN) || defined(TIDE_WATCH)
 static void
 forbid_leaves(tide__ref ref)
 {
@@ -145,19 +162,6 @@ forbid_leaves(tide__ref ref)
         forbid(tide__node_of(ref));
 }
 #else
-static void
-forbid(const union tide__node *node)
-{
-    (void)node;
-}
-
-static void
-allow(const void *memory, size_t size)
-{
-    (void)memory;
-    (void)size;
-}
-
 static void
 forbid_leaves(tide__ref ref)
 {
@@ -216,12 +220,14 @@ pop(struct tide__pool *pool)
 
     pool->free_count--;
     allow(node, TIDE__NODE_SIZE);
+    tide__watch_take(node, TIDE__NODE_SIZE);
     return node;
 }
 
 void
 tide__pool_put(struct tide *tree, union tide__node *node)
 {
+    tide__watch_free((uintptr_t)node, 1, 0);
     push(&tree->pool, node, ALONE);
     tree->pool.free_count++;
 }
@@ -231,6 +237,7 @@ tide__pool_put_subtrees(struct tide *tree, tide__ref ref, uint32_t first, uint32
 {
     if (ref == tide__empty_ref())
         return;
+    tide__watch_free(ref, first, last);
     if (tide__is_inner(ref) && first <= last) {
         struct tide__inner *node = tide__inner_of(ref);
 

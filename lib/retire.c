@@ -121,6 +121,7 @@ free_chain(struct tide *tree, struct tide__batch *chain)
     struct tide_snapshot *snapshot = tree->origin->newest;
     uint64_t nodes = chain->nodes;
 
+    tide__watch_over(chain);
     while (snapshot != NULL && snapshot->epoch >= chain->death)
         snapshot = snapshot->older;
     tree->retire.retired -= nodes;
@@ -157,34 +158,48 @@ collect(struct tide *tree)
     }
 }
 
-void
-tide__retire_collect(struct tide *tree)
-{
-    if (tide__ref_load_relaxed(&tree->origin->done) != 0)
-        collect(tree);
-    /* Not in the midst of a change, which counts on what is frozen when it begins. */
-    if (!tide__is_transaction(tree))
-        tree->frozen = tide__frozen_by_snapshots(tree);
-    if (tree->nodes == 0)
-        tide__pool_trim(tree);
-}
-
 /* ------------------------------------------------------------------------------ handing over -- */
 
-/* Hand what is collected to the RCU. */
+/* Planted bug 45: that a node has died is noted down in it. */
 static void
-flush(struct tide *tree)
+store_death(const struct tide *tree, const struct tide__item *item)
+{
+    if (item->word == TIDE__IS_NOTICE || item->word == tide__empty_ref())
+        return;
+    if (tide__is_inner(item->word))
+        tide__inner_of(item->word)->epoch = tree->epoch + 1;
+    else
+        tide__leaf_of(item->word)->epoch = tree->epoch + 1;
+}
+
+/* Take what is collected, to hand it over. */
+static struct tide__batch *
+take_chain(struct tide *tree)
 {
     struct tide__retire *retire = &tree->retire;
     struct tide__batch *chain = retire->first;
 
     if (chain == NULL || chain->count == 0)
-        return;
+        return NULL;
+    if (tide__planted(45))
+        store_death(tree, &chain->item[0]);
     retire->first = retire->open = retire->tail = NULL;
     retire->urgent = false;
     chain->nodes = retire->retired - retire->handed_over;
     chain->death = tree->epoch;
     retire->handed_over = retire->retired;
+    return chain;
+}
+
+/* Hand what is collected to the RCU. */
+static void
+flush(struct tide *tree)
+{
+    const struct tide__retire *retire = &tree->retire;
+    struct tide__batch *chain = take_chain(tree);
+
+    if (chain == NULL)
+        return;
     if (tide__planted(10)) { /* no grace period */
         grace_period_over(&chain->head);
         return;
@@ -201,6 +216,31 @@ flush(struct tide *tree)
         grace_period_over(&chain->head);
         tide__set_busy(tree, busy);
     }
+}
+
+/* Planted bug 43: what has been unlinked since the grace period began is taken for over with the rest. */
+static void
+end_early(struct tide *tree)
+{
+    struct tide__batch *chain = tide__is_transaction(tree) ? NULL : take_chain(tree);
+
+    if (chain != NULL)
+        grace_period_over(&chain->head);
+}
+
+void
+tide__retire_collect(struct tide *tree)
+{
+    if (tide__ref_load_relaxed(&tree->origin->done) != 0) {
+        collect(tree);
+        if (tide__planted(43))
+            end_early(tree);
+    }
+    /* Not in the midst of a change, which counts on what is frozen when it begins. */
+    if (!tide__is_transaction(tree))
+        tide__version_thaw(tree);
+    if (tree->nodes == 0)
+        tide__pool_trim(tree);
 }
 
 void
@@ -354,6 +394,7 @@ retire_at_once(struct tide *tree, const struct tide__unlinked *unlinked, size_t 
 void
 tide__retire_committed(struct tide *tree)
 {
+    tide__watch_retired(tree->retire.first);
     if (is_due(&tree->retire))
         flush(tree);
     if (!tree->retire.has_rcu)

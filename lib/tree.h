@@ -142,8 +142,11 @@ tide__enter(const struct tide *tree)
 {
     tide__asked(tree);
     /* [ACQ-ROOT] acquire: as ACQ-CHILD, for the root. Pairs with PUB-ROOT in publish.h. */
-    return tide__planted(6) ? tide__ref_load_relaxed(&tree->root)
-                            : tide__ref_load_acquire(&tree->root);
+    tide__ref ref = tide__planted(6) ? tide__ref_load_relaxed(&tree->root)
+                                     : tide__ref_load_acquire(&tree->root);
+
+    tide__watch_enter(ref);
+    return ref;
 }
 
 /* [ACQ-SEVERED] acquire: before a way down, so that what is remembered is not taken for newer than the

@@ -55,7 +55,7 @@ end(struct tide *tree)
     tide__set_alive(&tree->txn->work, false);
     tree->in_transaction = false;
     tide__set_busy(tree, false);
-    tree->frozen = tide__frozen_by_snapshots(tree);
+    tide__version_thaw(tree);
     tide__retire_committed(tree);
     if (tide__retire_is_due(tree))
         tide__retire_collect(tree);

@@ -116,5 +116,6 @@ tide__freeze(struct tide *tree)
     }
     tree->pool.reserve = reserve;
     tree->frozen = tree->epoch++;
+    tide__watch_frozen(tree);
     return 0;
 }

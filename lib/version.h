@@ -87,6 +87,16 @@ tide__frozen_by_snapshots(const struct tide *tree)
     return tree->newest != NULL ? tree->newest->epoch : 0;
 }
 
+/* Let what is frozen be what they need. */
+static inline void
+tide__version_thaw(struct tide *tree)
+{
+    uint32_t before = tree->frozen;
+
+    tree->frozen = tide__frozen_by_snapshots(tree);
+    tide__watch_thawed(tree, before);
+}
+
 /* Room for a transaction is kept from the first on. Returns whether there is any. */
 bool tide__txn_room(struct tide *tree);
 

@@ -28,6 +28,7 @@ struct qsbr_reader {
 struct qsbr {
     struct qsbr_reader readers[QSBR_READERS];
     _Alignas(64) _Atomic uint64_t epoch;
+    _Atomic uint64_t over;                 /* the latest epoch whose grace period is over */
     _Atomic(struct tide_rcu_head *) queue; /* newest first, linked through space[0] */
     _Atomic uint64_t deferred, completed;
     struct tide_rcu_head *batch; /* taken from the queue, waiting for batch_epoch; newest first */
@@ -76,13 +77,28 @@ qsbr_passed(struct qsbr *rcu, uint64_t epoch)
     return true;
 }
 
+/* Whether the grace period that began with an epoch is over. */
+static inline bool
+qsbr_is_over(struct qsbr *rcu, uint64_t epoch)
+{
+    uint64_t over = atomic_load_explicit(&rcu->over, memory_order_relaxed);
+
+    if (!qsbr_passed(rcu, epoch))
+        return false;
+    while (over < epoch &&
+           !atomic_compare_exchange_weak_explicit(&rcu->over, &over, epoch, memory_order_release,
+                                                  memory_order_relaxed))
+        continue;
+    return true;
+}
+
 static inline void
 qsbr_synchronize(void *context)
 {
     struct qsbr *rcu = context;
     uint64_t epoch = atomic_fetch_add(&rcu->epoch, 1) + 1;
 
-    while (!qsbr_passed(rcu, epoch))
+    while (!qsbr_is_over(rcu, epoch))
         sched_yield();
 }
 
@@ -146,7 +162,7 @@ qsbr_poll(struct qsbr *rcu)
         rcu->age = 0;
         if (rcu->batch != NULL)
             rcu->batch_epoch = atomic_fetch_add(&rcu->epoch, 1) + 1;
-    } else if (rcu->age++ >= rcu->delay && qsbr_passed(rcu, rcu->batch_epoch)) {
+    } else if (rcu->age++ >= rcu->delay && qsbr_is_over(rcu, rcu->batch_epoch)) {
         ready = rcu->batch;
         rcu->batch = NULL;
         qsbr_call(rcu, ready);
@@ -197,6 +213,7 @@ qsbr_init(struct qsbr *rcu, unsigned delay, bool background)
         atomic_init(&rcu->readers[i].thread, 0);
     }
     atomic_init(&rcu->epoch, 1);
+    atomic_init(&rcu->over, 1);
     atomic_init(&rcu->queue, NULL);
     atomic_init(&rcu->deferred, 0);
     atomic_init(&rcu->completed, 0);
