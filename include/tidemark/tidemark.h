@@ -229,11 +229,11 @@ struct tide_options {
     uint64_t first, last;       /* aperture, inclusive: what may be mapped */
     uint64_t granule;      /* a power of two: ranges of writes begin and end on multiples of it */
     uint64_t max_mappings; /* entry limit; 0: none. Guests choose the addresses: set one */
-    uint64_t max_retired; /* bytes retired and not yet freed at which the next write, or
+    uint64_t max_retired;  /* bytes retired and not yet freed at which the next write, or
                               tide_txn_begin, first waits for a grace period; 0: the larger of
                               16 MiB and the nodes in the tree */
-    enum tide_isa isa;    /* what lookups are compiled for; the answers are the same */
-    uint32_t indexes;     /* TIDE_INDEX_..., or 0 */
+    enum tide_isa isa;     /* what lookups are compiled for; the answers are the same */
+    uint32_t indexes;      /* TIDE_INDEX_..., or 0 */
     const struct tide_trace *trace; /* NULL: nobody is told of what is written */
 };
 
