@@ -335,7 +335,8 @@ class Claims:
             if match:
                 named.add(match[1])
                 if "--bug" in command:  # of a library that has them all
-                    tested.setdefault(int(match[1]), set()).update(self.cmake.programs[command[0]])
+                    program = re.search(r"\w+(?=>?$)", command[command.index("--bug") - 1])[0]
+                    tested.setdefault(int(match[1]), set()).update(self.cmake.programs[program])
         for bug in sorted(set(rows) | set(placed) | set(tested)):
             if bug not in rows:
                 self.problem("planted bug %d is not in section 6 of memory-model.md" % bug)
