@@ -31,6 +31,15 @@ extern int tide__watch_bug; /* watch.h */
 #define tide__yield()    ((void)0)
 #endif
 
+/* TIDE_STEPS builds a library for tests that delay or stop the writer between two stores that readers may
+ * see: it calls this after each. In any other build there is nothing. */
+#ifdef TIDE_STEPS
+void tide__step_taken(void);
+#define TIDE__STEP() tide__step_taken()
+#else
+#define TIDE__STEP() ((void)0)
+#endif
+
 static inline uintptr_t
 tide__ref_load_acquire(const tide__atomic_ref *word)
 {

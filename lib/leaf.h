@@ -94,6 +94,7 @@ tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
         taken = tide__live(ref);
     slot = tide__lowest_bit(~taken);
     tide__slot_set(ref, slot, mapping);
+    TIDE__STEP();
     return UINT32_C(1) << slot;
 }
 

@@ -18,6 +18,7 @@ tide__publish_live(struct tide__leaf *leaf, uint32_t live)
         tide__u32_store_relaxed(&leaf->live, live);
     else
         tide__u32_store_release(&leaf->live, live);
+    TIDE__STEP();
 }
 
 /* [PUB-CHILD] release: orders the building of the new subtree. Pairs with ACQ-CHILD in search.h.
@@ -29,6 +30,7 @@ tide__publish_child(struct tide__inner *node, unsigned index, tide__ref child)
         tide__ref_store_relaxed(&node->child[index], child);
     else
         tide__ref_store_release(&node->child[index], child);
+    TIDE__STEP();
 }
 
 /* [PUB-ROOT] release: as PUB-CHILD, for the whole tree. Pairs with ACQ-ROOT in tree.h. The height
@@ -40,6 +42,7 @@ tide__publish_root(struct tide *tree, tide__ref root)
         tide__ref_store_relaxed(&tree->root, root);
     else
         tide__ref_store_release(&tree->root, root);
+    TIDE__STEP();
 }
 
 /* [PUB-INDEX] release: orders the building of a version of an index; and its publication as the one that
@@ -50,6 +53,7 @@ static inline void
 tide__publish_index(tide__atomic_ref *root, tide__ref version)
 {
     tide__ref_store_release(root, version);
+    TIDE__STEP();
 }
 
 /* [PUB-DEAD] Ordered before the store that unlinks a leaf, because that one is a release. Pairs with
@@ -62,6 +66,7 @@ tide__publish_dead(tide__ref ref)
 
     if (ref != tide__empty_ref() && !tide__planted(13))
         tide__u32_store_relaxed(&leaf->live, tide__u32_load_relaxed(&leaf->live) | TIDE__DEAD);
+    TIDE__STEP();
 }
 
 /* The same for all leaves at once, where a subtree is unlinked that nobody visits; and where there is no
@@ -79,6 +84,7 @@ tide__publish_severing(struct tide *tree)
         tide__ref_store_relaxed(&tree->severed, count + 2);
         tide__yield();
     }
+    TIDE__STEP();
 }
 
 /* Of a leaf that is to be unlinked by itself, the one or the other. What a transaction unlinks stays in
@@ -105,6 +111,7 @@ tide__publish_severed(struct tide *tree)
 
     if ((count & 1) != 0)
         tide__ref_store_release(&tree->severed, count + 1);
+    TIDE__STEP();
 }
 
 #endif

@@ -55,6 +55,7 @@ struct removed {
 };
 
 enum write_kind { WRITE_MAP, WRITE_REPLACE, WRITE_PROTECT, WRITE_UNMAP };
+enum { WRITE_KINDS = 4 };
 
 struct write {
     enum write_kind kind;

@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "poison.h"
+#include "totals.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
@@ -34,10 +36,10 @@ enum { DEFAULT_ROUNDS = 80, DEFAULT_WRITES = 12000 };
 #endif
 
 struct settings {
-    uint64_t rounds, writes, readers, seed, only;
+    uint64_t rounds, writes, readers, seed, only, seconds;
 };
 
-static struct settings settings = { DEFAULT_ROUNDS, DEFAULT_WRITES, 3, 20261122, UINT64_MAX };
+static struct settings settings = { DEFAULT_ROUNDS, DEFAULT_WRITES, 3, 20261122, UINT64_MAX, 0 };
 static uint64_t current_round;
 
 static const struct space spaces[] = {
@@ -65,6 +67,7 @@ static const struct mode modes[] = {
     { "polled", true, false, 0, 0, 1 },
     { "polled, 1 later", true, false, 1, 0, 1 },
     { "polled, 100 later", true, false, 100, 0, 1 },
+    { "polled, 100000 later", true, false, 100000, UINT64_MAX, 1 },
     { "at the barrier only", true, false, UINT32_MAX, 64 * 1024, 4 },
     { "in the background", true, true, 0, 0, 1 },
     { "synchronize only", false, false, 0, 16 * 1024, 8 },
@@ -201,8 +204,8 @@ carry_out(struct tide *tree, const struct write *w, struct told *told,
     }
 }
 
-/* Counts after a write, and now and then the whole tree. */
-static void
+/* Counts after a write, and now and then the whole tree. Returns whether there are snapshots. */
+static bool
 check_counts(const struct shared *shared, const struct tide *tree, uint32_t version)
 {
     const struct write *write = &shared->history->writes[version - 1];
@@ -217,6 +220,7 @@ check_counts(const struct shared *shared, const struct tide *tree, uint32_t vers
                     version, stats.mappings, write->live);
     if (version % 1024 == 0 && tide_check(tree, &reason) != 0)
         stress_fail("write %" PRIu32 ": tide_check: %s", version, reason);
+    return stats.snapshots != 0;
 }
 
 /* Carry out a write of the tree, or of a transaction, and check what it returned and told. */
@@ -248,7 +252,7 @@ write_on(struct shared *shared, struct tide_txn *txn, struct told *told)
     if (!write->deferred && told->count != write->removed_count)
         stress_fail("write %" PRIu32 ": told of %" PRIu32 " of %" PRIu32 " pieces", version,
                     told->count, write->removed_count);
-    check_counts(shared, told->tree, version);
+    shared->copying += check_counts(shared, told->tree, version) || txn != NULL;
 }
 
 /* A transaction of the writes from first on, which goes no further than last. */
@@ -292,7 +296,7 @@ transact(struct round *round, uint32_t first, uint64_t *random)
     atomic_store_explicit(&shared->started, last, memory_order_release);
     tide_txn_commit(txn);
     atomic_store_explicit(&shared->finished, last, memory_order_release);
-    check_counts(shared, shared->tree, last);
+    (void)check_counts(shared, shared->tree, last);
     return last;
 }
 
@@ -480,10 +484,6 @@ run_threads(struct round *round, bool background, uint64_t seed)
         pthread_join(thread, NULL);
 }
 
-struct totals {
-    uint64_t writes, transactions, asked[QUESTION_KINDS], checked, hits, changing, snapshots;
-};
-
 static void
 run_round(uint64_t number, struct totals *totals)
 {
@@ -508,20 +508,7 @@ run_round(uint64_t number, struct totals *totals)
         stress_fail("no memory");
     make_tree(round, mode);
     run_threads(round, mode->background, seed);
-    totals->writes += round->history.write_count;
-    for (uint32_t i = 0; i < round->history.write_count; i++)
-        totals->transactions += i > 0 && round->history.writes[i].state == i + 1 &&
-                                round->history.writes[i - 1].state == i + 1;
-    for (unsigned i = 0; i < settings.readers; i++) {
-        const struct reader *reader = &round->readers[i];
-
-        for (unsigned kind = 0; kind < QUESTION_KINDS; kind++)
-            totals->asked[kind] += reader->asked[kind];
-        totals->checked += reader->checked;
-        totals->hits += reader->hits;
-        totals->changing += reader->changing;
-        totals->snapshots += reader->snapshots;
-    }
+    totals_add(totals, &round->shared, round->readers, settings.readers);
     history_free(&round->history);
     free(round->shared.words);
     free(round->told);
@@ -537,19 +524,18 @@ parse(int count, char **arguments)
     static const struct {
         const char *name;
         uint64_t *value;
-    } options[] = { { "--rounds", &settings.rounds },
-                    { "--writes", &settings.writes },
-                    { "--readers", &settings.readers },
-                    { "--seed", &settings.seed },
-                    { "--only", &settings.only } };
+    } options[] = { { "--rounds", &settings.rounds },   { "--writes", &settings.writes },
+                    { "--readers", &settings.readers }, { "--seed", &settings.seed },
+                    { "--only", &settings.only },       { "--seconds", &settings.seconds } };
+    enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
     for (int i = 1; i < count; i += 2) {
         char *rest = NULL;
         unsigned option = 0;
 
-        while (option < 5 && strcmp(arguments[i], options[option].name) != 0)
+        while (option < OPTIONS && strcmp(arguments[i], options[option].name) != 0)
             option++;
-        if (option == 5 || i + 1 == count)
+        if (option == OPTIONS || i + 1 == count)
             return false;
         *options[option].value = strtoull(arguments[i + 1], &rest, 0);
         if (*rest != '\0')
@@ -558,30 +544,34 @@ parse(int count, char **arguments)
     return settings.readers <= QSBR_READERS && settings.writes < (1U << 24);
 }
 
+/* The clock says only how many rounds there are. */
+static bool
+goes_on(uint64_t rounds, time_t begin)
+{
+    return settings.seconds != 0 ? (uint64_t)(time(NULL) - begin) < settings.seconds
+                                 : rounds < settings.rounds;
+}
+
 int
 main(int count, char **arguments)
 {
     static struct totals totals;
+    time_t begin = time(NULL);
 
     if (!parse(count, arguments)) {
         fprintf(stderr,
                 "usage: %s [--rounds n] [--writes n] [--readers n (at most %d)] [--seed n]"
-                " [--only round]\n",
+                " [--only round] [--seconds n (in place of rounds)]\n",
                 arguments[0], QSBR_READERS);
         return 2;
     }
     printf("SEED=%" PRIu64 "\n", settings.seed);
     fflush(stdout);
-    for (uint64_t i = 0; i < settings.rounds; i++) {
+    delays_seed(settings.seed);
+    for (uint64_t i = 0; goes_on(i, begin); i++) {
         if (settings.only == UINT64_MAX || settings.only == i)
             run_round(i, &totals);
     }
-    printf("%" PRIu64 " transactions, %" PRIu64 " checks of whole snapshots\n", totals.transactions,
-           totals.snapshots);
-    printf("%" PRIu64 " writes; exact answers checked %" PRIu64 ", hits %" PRIu64
-           "; questions during which a write was under way %" PRIu64 "\n",
-           totals.writes, totals.checked, totals.hits, totals.changing);
-    for (unsigned kind = 0; kind < QUESTION_KINDS; kind++)
-        printf("  %-14s %" PRIu64 "\n", question_names[kind], totals.asked[kind]);
+    totals_print(&totals);
     return 0;
 }

@@ -38,7 +38,8 @@ struct shared {
      * the library orders every access. */
     uint32_t *words;
     struct held held[QSBR_READERS];
-    bool snapshots; /* in this round */
+    bool snapshots;   /* in this round */
+    uint64_t copying; /* writes in transactions, or while there were snapshots */
     _Alignas(64) _Atomic(struct ticket *) tickets[SNAPSHOT_PLACES];
     _Alignas(64) _Atomic uint32_t started; /* the write under way, or the last one */
     _Alignas(64) _Atomic uint32_t finished;
@@ -93,6 +94,11 @@ void snapshot_check(const struct history *history, const struct ticket *ticket);
 
 /* NULL is allowed. */
 void snapshot_release(struct ticket *ticket);
+
+/* delays.c: the same seed delays the same steps; how many there were. */
+void delays_seed(uint64_t seed);
+uint64_t delays_count(void);
+void tide__step_taken(void); /* called by a library that has steps */
 
 /* A reader thread; argument is a struct reader. */
 void *reader_main(void *argument);
