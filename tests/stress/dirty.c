@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "support/program.h"
+
 #define PAGES  48 /* of one address each; those from FIXED on come and go */
 #define FIXED  32
 #define WRITES 6
@@ -21,7 +23,7 @@ static struct tide_container *container;
 static _Atomic unsigned page[PAGES]; /* the guest's memory */
 static unsigned sent[PAGES];
 static atomic_uint burst, done; /* a burst is written when done has its number */
-static unsigned bursts = 60000;
+static atomic_bool over;
 
 /* Readers that are inside a section: the marker is, while it marks. */
 static atomic_bool inside;
@@ -42,9 +44,12 @@ marker(void *arg)
     static unsigned written[PAGES];
     unsigned number, seed = 1;
 
-    for (number = 1; number <= bursts; number++) {
-        while (atomic_load(&burst) != number)
+    for (number = 1;; number++) {
+        while (atomic_load(&burst) != number) {
+            if (atomic_load(&over))
+                return arg;
             sched_yield();
+        }
         for (int i = 0; i < WRITES; i++) {
             unsigned p;
 
@@ -58,7 +63,6 @@ marker(void *arg)
         }
         atomic_store(&done, number);
     }
-    return arg;
 }
 
 static void
@@ -86,14 +90,16 @@ come_and_go(unsigned number)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    struct program_length length = program_length(argc, argv, "--bursts", 60000);
     struct tide_container_options options = tide_container_options_default(TIDE_CONTAINER_SPLIT);
     struct tide_mapping fixed = { 0, FIXED - 1, 0, TIDE_READ },
                         more = { FIXED, PAGES - 1, 0, TIDE_READ };
     pthread_t thread;
-    unsigned number, lost = 0;
+    unsigned bursts = 0, lost = 0;
 
+    program_usage(argc, argv, "--bursts N --seconds N");
     options.page_sizes = 1;
     options.tree.rcu = &rcu;
     if (tide_container_create(&options, &container) != 0 ||
@@ -101,18 +107,20 @@ main(void)
         tide_container_dirty_start(container, 1) != 0 ||
         pthread_create(&thread, NULL, marker, NULL) != 0)
         return 2;
-    for (number = 1; number <= bursts; number++) {
-        atomic_store(&burst, number);
-        while (atomic_load(&done) != number) {
+    while (lost == 0 && program_goes_on(&length, bursts)) {
+        atomic_store(&burst, ++bursts);
+        while (atomic_load(&done) != bursts) {
             copy_dirty();
-            come_and_go(number);
+            come_and_go(bursts);
         }
         copy_dirty();
         for (unsigned p = 0; p < FIXED; p++)
             lost += sent[p] != atomic_load_explicit(&page[p], memory_order_relaxed);
     }
+    atomic_store(&over, true);
     (void)pthread_join(thread, NULL);
     tide_container_destroy(container);
-    printf("%u bursts of %d writes: %u pages lost\n", bursts, WRITES, lost);
+    printf("%llu reads checked: pages after bursts; %llu writes; %u violations: pages lost\n",
+           (unsigned long long)bursts * FIXED, (unsigned long long)bursts * WRITES, lost);
     return lost == 0 ? 0 : 1;
 }

@@ -26,7 +26,7 @@ static struct held {
     struct qsbr rcu;
     _Atomic(struct tide_snapshot *) snapshot; /* to the thread */
     _Atomic bool done;
-    uint64_t compared;
+    uint64_t compared, compared_in_all;
     uint64_t memory; /* when half of the changes have been made */
 } held;
 
@@ -208,6 +208,7 @@ run(bool with_rcu, uint64_t changes, uint64_t seed)
     compare(held.tree, held.now);
     atomic_store(&held.done, true);
     pthread_join(thread, NULL);
+    held.compared_in_all += held.compared;
     printf("%s: %" PRIu64 " changes, compared %" PRIu64 " times meanwhile; of %" PRIu64
            " nodes %" PRIu64 " held; memory %" PRIu64 " KiB, was %" PRIu64 "\n",
            with_rcu ? "with RCU" : "without", changes, held.compared, then.nodes, now.held_nodes,
@@ -221,12 +222,17 @@ run(bool with_rcu, uint64_t changes, uint64_t seed)
 int
 main(int argc, char **argv)
 {
+    struct program_length length = program_length(argc, argv, "--rounds", 1);
     uint64_t changes = program_number(argc, argv, "--changes", 1000000);
-    uint64_t seed = program_number(argc, argv, "--seed", 1);
+    uint64_t seed = program_number(argc, argv, "--seed", 1), rounds = 0;
 
-    program_usage(argc, argv, "--changes N --seed N");
+    program_usage(argc, argv, "--rounds N --seconds N --changes N --seed N");
     printf("SEED=%" PRIu64 "\n", seed);
-    run(true, changes, seed);
-    run(false, changes / 4, seed + 1);
+    for (; program_goes_on(&length, rounds); rounds++) {
+        run(true, changes, seed + 2 * rounds);
+        run(false, changes / 4, seed + 2 * rounds + 1);
+    }
+    printf("%" PRIu64 " comparisons of a whole snapshot; %" PRIu64 " writes; 0 violations\n",
+           held.compared_in_all, rounds * (changes + changes / 4));
     return 0;
 }

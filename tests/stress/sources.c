@@ -178,10 +178,12 @@ make_tree(void)
     }
 }
 
-static void
-run(uint64_t writes)
+/* Returns the number of writes. */
+static uint64_t
+run(const struct program_length *length)
 {
     struct reader readers[READERS];
+    uint64_t writes = 0;
 
     test.waiting = READERS;
     for (unsigned i = 0; i < READERS; i++) {
@@ -191,35 +193,37 @@ run(uint64_t writes)
     }
     while (atomic_load(&test.waiting) > 0)
         sched_yield();
-    for (uint64_t i = 0; i < writes && test.failures == 0; i++) {
+    for (; program_goes_on(length, writes) && test.failures == 0; writes++) {
         write_once();
         qsbr_poll(&test.rcu);
-        if (i % 64 == 0)
+        if (writes % 64 == 0)
             sched_yield();
     }
     atomic_store_explicit(&test.over, true, memory_order_release);
     for (unsigned i = 0; i < READERS; i++)
         pthread_join(readers[i].thread, NULL);
+    return writes;
 }
 
 int
 main(int argc, char **argv)
 {
+    struct program_length length = program_length(argc, argv, "--writes", 60000);
     uint64_t writes;
 
-    program_usage(argc, argv, "--seed N --writes N");
+    program_usage(argc, argv, "--seed N --writes N --seconds N");
     test.random.state = program_number(argc, argv, "--seed", 1);
-    writes = program_number(argc, argv, "--writes", 60000);
     printf("SEED=%" PRIu64 "\n", test.random.state);
     make_tree();
-    run(writes);
+    writes = run(&length);
     if (tide_check(test.tree, NULL) != 0)
         fail("the tree is not sound", 0);
     tide_destroy(test.tree);
     if (test.poison.strays + test.poison.scribbles + test.poison.blocks != 0)
         fail("memory was used after its end, or is lost", test.poison.blocks);
     poison_drain(&test.poison);
-    printf("%" PRIu64 " failures; %" PRIu64 " sources found, %" PRIu64 " walks\n", test.failures,
-           test.found, test.walked);
+    printf("%" PRIu64 " reads checked: sources found; %" PRIu64 " walks; %" PRIu64
+           " writes; %" PRIu64 " violations\n",
+           test.found, test.walked, writes, test.failures);
     return test.failures != 0;
 }

@@ -16,9 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "poison.h"
+#include "support/program.h"
 #include "totals.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -35,11 +35,9 @@ enum { DEFAULT_ROUNDS = 90, DEFAULT_WRITES = 1500 };
 enum { DEFAULT_ROUNDS = 80, DEFAULT_WRITES = 12000 };
 #endif
 
-struct settings {
-    uint64_t rounds, writes, readers, seed, only, seconds;
-};
-
-static struct settings settings = { DEFAULT_ROUNDS, DEFAULT_WRITES, 3, 20261122, UINT64_MAX, 0 };
+static struct {
+    uint64_t writes, readers, seed;
+} settings;
 static uint64_t current_round;
 
 static const struct space spaces[] = {
@@ -518,58 +516,24 @@ run_round(uint64_t number, struct totals *totals)
 
 /* ------------------------------------------------------------------------------------- main -- */
 
-static bool
-parse(int count, char **arguments)
-{
-    static const struct {
-        const char *name;
-        uint64_t *value;
-    } options[] = { { "--rounds", &settings.rounds },   { "--writes", &settings.writes },
-                    { "--readers", &settings.readers }, { "--seed", &settings.seed },
-                    { "--only", &settings.only },       { "--seconds", &settings.seconds } };
-    enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
-
-    for (int i = 1; i < count; i += 2) {
-        char *rest = NULL;
-        unsigned option = 0;
-
-        while (option < OPTIONS && strcmp(arguments[i], options[option].name) != 0)
-            option++;
-        if (option == OPTIONS || i + 1 == count)
-            return false;
-        *options[option].value = strtoull(arguments[i + 1], &rest, 0);
-        if (*rest != '\0')
-            return false;
-    }
-    return settings.readers <= QSBR_READERS && settings.writes < (1U << 24);
-}
-
-/* The clock says only how many rounds there are. */
-static bool
-goes_on(uint64_t rounds, time_t begin)
-{
-    return settings.seconds != 0 ? (uint64_t)(time(NULL) - begin) < settings.seconds
-                                 : rounds < settings.rounds;
-}
-
 int
-main(int count, char **arguments)
+main(int argc, char **argv)
 {
     static struct totals totals;
-    time_t begin = time(NULL);
+    struct program_length length = program_length(argc, argv, "--rounds", DEFAULT_ROUNDS);
+    uint64_t only = program_number(argc, argv, "--only", UINT64_MAX);
 
-    if (!parse(count, arguments)) {
-        fprintf(stderr,
-                "usage: %s [--rounds n] [--writes n] [--readers n (at most %d)] [--seed n]"
-                " [--only round] [--seconds n (in place of rounds)]\n",
-                arguments[0], QSBR_READERS);
-        return 2;
-    }
+    program_usage(argc, argv, "--rounds N --seconds N --writes N --readers N --seed N --only N");
+    settings.writes = program_number(argc, argv, "--writes", DEFAULT_WRITES);
+    settings.readers = program_number(argc, argv, "--readers", 3);
+    settings.seed = program_number(argc, argv, "--seed", 20261122);
+    if (settings.readers > QSBR_READERS || settings.writes >= 1U << 24)
+        stress_fail("at most %d readers, %u writes", QSBR_READERS, 1U << 24);
     printf("SEED=%" PRIu64 "\n", settings.seed);
     fflush(stdout);
     delays_seed(settings.seed);
-    for (uint64_t i = 0; goes_on(i, begin); i++) {
-        if (settings.only == UINT64_MAX || settings.only == i)
+    for (uint64_t i = 0; program_goes_on(&length, i); i++) {
+        if (only == UINT64_MAX || only == i)
             run_round(i, &totals);
     }
     totals_print(&totals);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "qsbr.h"
+#include "support/program.h"
 
 #define READERS 2
 #define PAGE    UINT64_C(4096)
@@ -213,9 +214,11 @@ main(int argc, char **argv)
     struct tide_virtio_iommu_options options = tide_virtio_iommu_options_default();
     const struct tide_allocator allocator = { allocate, release, NULL, NULL };
     const struct tide_rcu table = qsbr_table(&rcu, true);
-    unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 20000;
+    struct program_length length = program_length(argc, argv, "--rounds", 20000);
+    unsigned rounds = 0;
     pthread_t threads[READERS];
 
+    program_usage(argc, argv, "--rounds N --seconds N");
     qsbr_init(&rcu, 0, false);
     options.allocator = &allocator;
     options.rcu = &table;
@@ -232,13 +235,13 @@ main(int argc, char **argv)
     for (unsigned i = 0; i < READERS; i++)
         if (pthread_create(&threads[i], NULL, reader, &rcu.readers[i]) != 0)
             return 2;
-    for (unsigned round = 0; round < rounds; round++)
-        one_round(round);
+    for (; program_goes_on(&length, rounds); rounds++)
+        one_round(rounds);
     atomic_store(&stop, true);
     for (unsigned i = 0; i < READERS; i++)
         (void)pthread_join(threads[i], NULL);
     tide_virtio_iommu_destroy(device);
-    printf("%u rounds, %llu answers: %u wrong\n", rounds, (unsigned long long)atomic_load(&answers),
-           atomic_load(&errors));
+    printf("%llu reads checked; %u rounds of writes; %u violations\n",
+           (unsigned long long)atomic_load(&answers), rounds, atomic_load(&errors));
     return atomic_load(&errors) == 0 ? 0 : 1;
 }

@@ -65,6 +65,21 @@ program_usage(int argc, char **argv, const char *names)
     }
 }
 
+struct program_length
+program_length(int argc, char **argv, const char *name, uint64_t fallback)
+{
+    return (struct program_length){ program_number(argc, argv, name, fallback),
+                                    program_number(argc, argv, "--seconds", 0), time(NULL) };
+}
+
+bool
+program_goes_on(const struct program_length *length, uint64_t rounds)
+{
+    if (length->seconds == 0)
+        return rounds < length->rounds;
+    return (uint64_t)(time(NULL) - length->begin) < length->seconds;
+}
+
 _Noreturn void
 program_fail(const char *where, const struct step *step, const struct why *why, const char *replay)
 {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "step.h"
 
@@ -22,6 +23,17 @@ bool program_flag(int argc, char **argv, const char *name);
 
 /* End the program with a usage line unless every argument is one of names ("--seed N --long"). */
 void program_usage(int argc, char **argv, const char *names);
+
+/* How long a test goes on: so many rounds, or, with --seconds N, for so long. What it finds does not depend
+ * on the clock. */
+struct program_length {
+    uint64_t rounds, seconds;
+    time_t begin;
+};
+
+/* name: the argument for the rounds. */
+struct program_length program_length(int argc, char **argv, const char *name, uint64_t fallback);
+bool program_goes_on(const struct program_length *length, uint64_t rounds);
 
 /* Print what differed after a step and end the program. replay: arguments that lead here again. */
 _Noreturn void program_fail(const char *where, const struct step *step, const struct why *why,
