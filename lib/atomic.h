@@ -34,8 +34,8 @@ extern int tide__watch_bug; /* watch.h */
 /* TIDE_STEPS builds a library for tests that delay or stop the writer between two stores that readers may
  * see: it calls this after each. In any other build there is nothing. */
 #ifdef TIDE_STEPS
-void tide__step_taken(void);
-#define TIDE__STEP() tide__step_taken()
+void tide__step_taken(const char *where);
+#define TIDE__STEP() tide__step_taken(__func__)
 #else
 #define TIDE__STEP() ((void)0)
 #endif

@@ -26,6 +26,10 @@ tide__publish_live(struct tide__leaf *leaf, uint32_t live)
 static inline void
 tide__publish_child(struct tide__inner *node, unsigned index, tide__ref child)
 {
+    if (tide__planted(38)) { /* two stores: nothing is mapped there for a moment */
+        tide__ref_store_release(&node->child[index], tide__empty_ref());
+        TIDE__STEP();
+    }
     if (tide__planted(2))
         tide__ref_store_relaxed(&node->child[index], child);
     else

@@ -25,11 +25,12 @@ delays_count(void)
 }
 
 void
-tide__step_taken(void)
+tide__step_taken(const char *where)
 {
     struct timespec some = { 0, 0 };
     uint32_t dice = random_below(&random_state, 256);
 
+    (void)where;
     steps++;
     if (dice < 128)
         return;

@@ -98,7 +98,7 @@ void snapshot_release(struct ticket *ticket);
 /* delays.c: the same seed delays the same steps; how many there were. */
 void delays_seed(uint64_t seed);
 uint64_t delays_count(void);
-void tide__step_taken(void); /* called by a library that has steps */
+void tide__step_taken(const char *where); /* called by a library that has steps */
 
 /* A reader thread; argument is a struct reader. */
 void *reader_main(void *argument);

@@ -287,7 +287,7 @@ bool
 compare_many(const struct tide *tree, const struct model *model, const uint64_t *addresses,
              size_t count, struct why *why)
 {
-    static struct tide_mapping answers[513];
+    struct tide_mapping answers[513];
     size_t hits, want_hits = 0;
 
     for (size_t i = 0; i <= count; i++) {
