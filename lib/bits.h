@@ -21,6 +21,15 @@
 #define tide__prefetch(address) ((void)(address))
 #endif
 
+/* What is always so, though the code around does not show it: a reader and the analysers of
+ * ./dev analyse may rely on it, and builds with assertions stop where it is not. Without a symbol,
+ * as the library needs nothing of others (tests/library_symbols.sh). */
+#if defined(NDEBUG) || !defined(__GNUC__)
+#define tide__holds(condition) ((void)0)
+#else
+#define tide__holds(condition) ((condition) ? (void)0 : __builtin_trap())
+#endif
+
 /* The same pointer, of which the compiler knows nothing: where it would add a constant to an index
  * that has just been found, it has to add it to the pointer beforehand. */
 static tide__always_inline const void *

@@ -268,8 +268,8 @@ tide__is_inner(tide__ref ref)
 static tide__always_inline void
 tide__prefetch_answer(tide__ref ref)
 {
-    tide__prefetch((const char *)ref + 2 * TIDE__LINE);
-    tide__prefetch((const char *)ref + 3 * TIDE__LINE);
+    tide__prefetch((const char *)ref + (size_t)2 * TIDE__LINE);
+    tide__prefetch((const char *)ref + (size_t)3 * TIDE__LINE);
 }
 
 /* All lines of a node that a lookup may read. */

@@ -205,8 +205,10 @@ pop_fresh(struct tide__pool *pool)
 {
     union tide__node *node;
 
-    if (pool->fresh_count == 0)
+    if (pool->fresh_count == 0) {
+        tide__holds(pool->filling->next != NULL); /* it has what of free_count is not freed */
         begin_chunk(pool, pool->filling->next);
+    }
     node = (union tide__node *)(void *)pool->fresh;
     pool->fresh += TIDE__NODE_SIZE;
     pool->fresh_count--;

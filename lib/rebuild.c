@@ -172,7 +172,7 @@ protect_leaves(struct tide__rebuild *rebuild)
         }
         if (at.leaf == edit->right->leaf)
             return true;
-        tide__path_next(edit->tree, &at, 0);
+        tide__path_next(&at, edit->tree->height, 0);
     }
 }
 
@@ -212,7 +212,7 @@ unlink_level(struct tide__rebuild *rebuild, unsigned level)
     if (edit->kind == TIDE__PROTECT) {
         struct tide__path at = edit->left;
 
-        for (; at.level[level].ref != right->ref; tide__path_next(edit->tree, &at, level))
+        for (; at.level[level].ref != right->ref; tide__path_next(&at, edit->tree->height, level))
             unlink_one(rebuild, at.level[level].ref);
         unlink_one(rebuild, right->ref);
     } else if (left->ref == right->ref) {
@@ -378,7 +378,7 @@ make_room(struct tide__rebuild *rebuild)
 
         while (level == 0 ? path.leaf != edit->right->leaf
                           : path.level[level].ref != edit->right->level[level].ref) {
-            tide__path_next(tree, &path, level);
+            tide__path_next(&path, tree->height, level);
             count++;
         }
         nodes += count;
@@ -549,6 +549,7 @@ tide__edit_rebuild(struct tide__edit *edit)
     rebuild.split = TIDE__HALVES;
     rebuild.unit_count = rebuild.unlinked_count = rebuild.built_count = 0;
     rebuild.height = tree->height;
+    rebuild.low = rebuild.high = 0;
     if (tree->height > 0) {
         if (edit->kind == TIDE__REMOVE)
             tide__edit_widen(edit);

@@ -62,7 +62,7 @@ pass(struct tide_sources *sources, const struct tide__entry *entry)
 {
     sources->key = entry->key;
     sources->value = entry->value + 1;
-    if (sources->value == 0)
+    if (entry->value == UINT64_MAX)
         sources->done = ++sources->key == 0;
 }
 

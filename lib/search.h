@@ -330,7 +330,7 @@ tide__compact_point(const struct tide__compact *leaf, uint32_t granule)
         tide__four_signed extent = (tide__four_signed)(tide__extents4(leaf, 4 * i) | flip);
 
         wrong |= (tide__four)(into > extent) & bits;
-        bits <<= 4;
+        bits *= 16;
     }
     return ~tide__any4(wrong);
 }
@@ -346,7 +346,7 @@ tide__compact_match(const struct tide__compact *leaf, uint32_t low, uint32_t hig
         tide__four last = start[i] + tide__extents4(leaf, 4 * i);
 
         wrong |= ((tide__four)(start[i] > highs) | (tide__four)(last < lows)) & bits;
-        bits <<= 4;
+        bits *= 16;
     }
     return ~tide__any4(wrong);
 }
@@ -361,7 +361,7 @@ tide__granular_match(const struct tide__granular *leaf, uint32_t low, uint32_t h
 
     for (unsigned i = 0; i < TIDE__GRANULAR_SLOTS / 4; i++) {
         wrong |= ((tide__four)(start[i] > highs) | (tide__four)(last[i] < lows)) & bits;
-        bits <<= 4;
+        bits *= 16;
     }
     return ~tide__any4(wrong);
 }
@@ -376,7 +376,7 @@ tide__plain_match(const struct tide__plain *leaf, uint32_t live, uint64_t low, u
 
     for (unsigned i = 0; i < TIDE__PLAIN_SLOTS / 2; i++) {
         wrong |= ((tide__two)(start[i] > highs) | (tide__two)(last[i] < lows)) & bits;
-        bits <<= 2;
+        bits *= 4;
     }
     return live & ~(uint32_t)(wrong[0] | wrong[1]);
 }
@@ -533,7 +533,7 @@ static tide__always_inline uint32_t
 tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
 {
     const struct tide__leaf *leaf = tide__leaf_of(ref);
-    uint64_t base, low, high;
+    uint64_t low, high;
 
     if (tide__unlikely(tide__kind_of(ref) == TIDE__PLAIN))
         return tide__plain_match(tide__plain_of(ref), live, start, last);
@@ -541,7 +541,8 @@ tide__leaf_overlaps(tide__ref ref, uint32_t live, uint64_t start, uint64_t last)
         low = tide__granule(start, leaf->shift);
         high = tide__granule(last, leaf->shift);
     } else {
-        base = tide__leaf_base(leaf);
+        uint64_t base = tide__leaf_base(leaf);
+
         if (last < base)
             return 0;
         low = start < base ? 0 : (start - base) >> leaf->shift;
