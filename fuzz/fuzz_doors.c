@@ -155,10 +155,10 @@ static int
 hash(const void *bytes, size_t size, void *arg)
 {
     const unsigned char *at = bytes;
-    uint64_t *digest = arg;
+    uint64_t *sum = arg;
 
     while (size-- > 0)
-        *digest = (*digest ^ *at++) * UINT64_C(0x100000001b3);
+        *sum = (*sum ^ *at++) * UINT64_C(0x100000001b3);
     return 0;
 }
 
@@ -367,9 +367,10 @@ static bool
 ask_vhost(uint8_t op)
 {
     struct tide_vhost_msg_v2 message;
-    struct tide_iovec iovecs[2];
 
     if (op >= 224) {
+        struct tide_iovec iovecs[2];
+
         return tide_vhost_translate(run.vhost, op % 3, number(), number(), op / 8 % 4, iovecs,
                                     op / 4 % 3) < 0;
     }
@@ -465,7 +466,7 @@ ask_container(uint8_t op)
         request.extent = mapping.start;
         request.alignment = mapping.last;
         request.boundary = op >= 128 ? mapping.target : 0;
-        error = tide_container_find_hole(run.container, &request, &mapping.target);
+        (void)tide_container_find_hole(run.container, &request, &mapping.target);
         (void)tide_container_valid_ranges(run.container, &range, &count);
         return true;
     case 6:

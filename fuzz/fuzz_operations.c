@@ -50,11 +50,11 @@ enum {
 static _Noreturn void
 fail(const struct run *run, const char *what, const char *detail)
 {
-    char text[256];
-
     fflush(stdout);
     fprintf(stderr, "fuzz_operations: %s%s\n", what, detail);
     if (run->step != NULL) {
+        char text[256];
+
         step_format(run->step, text, sizeof(text));
         fprintf(stderr, "  after %s\n", text);
     }
@@ -224,7 +224,6 @@ write_step(struct run *run, const struct step *step, bool quiet)
 {
     size_t told = run->told.count;
     size_t grace_periods = run->rcu.barriers + run->rcu.synchronized;
-    char text[256];
     int error;
 
     if (run->work < CALL_WORK + run->model.now.count) {
@@ -234,6 +233,8 @@ write_step(struct run *run, const struct step *step, bool quiet)
     run->work -= CALL_WORK + run->model.now.count;
     run->step = step;
     if (run->print) {
+        char text[256];
+
         step_format(step, text, sizeof(text));
         print_call(run, text);
     }

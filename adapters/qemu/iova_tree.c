@@ -63,9 +63,9 @@ give_back(const struct tide_allocator *allocator, void *memory, size_t size)
 /* ----------------------------------------------------------------------------------- ranges -- */
 
 static struct entry *
-entry_of(const struct tide_mapping *mapping)
+entry_of(uint64_t target)
 {
-    return (struct entry *)(uintptr_t)mapping->target; /* NOLINT(performance-no-int-to-ptr) */
+    return (struct entry *)(uintptr_t)target;
 }
 
 /* What a DMAMap says of a tree's addresses. False: it is no range. */
@@ -169,7 +169,7 @@ forget(const struct tide_mapping *piece, void *arg)
 {
     const IOVATree *tree = arg;
 
-    give_back(&tree->allocator, entry_of(piece), sizeof(struct entry));
+    give_back(&tree->allocator, entry_of(piece->target), sizeof(struct entry));
 }
 
 void
@@ -200,7 +200,7 @@ purge(IOVATree *tree)
     while (tree->stale && tide_next(tree->index, address, &indexed)) {
         if ((!tide_lookup(tree->maps, indexed.start, &mapping) || mapping.start != indexed.start ||
              mapping.last != indexed.last ||
-             entry_of(&mapping)->map.translated_addr != indexed.target) &&
+             entry_of(mapping.target)->map.translated_addr != indexed.target) &&
             tide_unmap(tree->index, indexed.start, indexed.last, TIDE_UNMAP_EXACT, NULL, NULL,
                        NULL) != 0)
             return false;
@@ -341,7 +341,7 @@ iova_tree_find(const IOVATree *tree, const DMAMap *map)
     if (!range_of(tree, map, &start, &last) ||
         !tide_first_overlap(tree->maps, start, last, &mapping))
         return NULL;
-    return &entry_of(&mapping)->map;
+    return &entry_of(mapping.target)->map;
 }
 
 const DMAMap *
@@ -349,7 +349,7 @@ iova_tree_find_address(const IOVATree *tree, hwaddr iova)
 {
     struct tide_mapping mapping;
 
-    return tide_lookup(tree->maps, iova, &mapping) ? &entry_of(&mapping)->map : NULL;
+    return tide_lookup(tree->maps, iova, &mapping) ? &entry_of(mapping.target)->map : NULL;
 }
 
 /* The lowest mapping that leads to a range of targets, by the index. */
@@ -381,8 +381,8 @@ search_source(const IOVATree *tree, uint64_t first, uint64_t last)
 
     tide_iterate_up(&iterator, tree->maps, 0, UINT64_MAX);
     while (tide_iterate_next(&iterator, &mapping))
-        if (leads_to(&entry_of(&mapping)->map, first, last))
-            return &entry_of(&mapping)->map;
+        if (leads_to(&entry_of(mapping.target)->map, first, last))
+            return &entry_of(mapping.target)->map;
     return NULL;
 }
 
@@ -411,7 +411,7 @@ iova_tree_foreach(const IOVATree *tree, int (*iterator)(DMAMap *map))
 
     /* From each to the next, and not by a walk that holds copies: iterator may remove what comes. */
     while (tide_next(tree->maps, address, &mapping)) {
-        if (iterator(&entry_of(&mapping)->map) != 0 || mapping.last == UINT64_MAX)
+        if (iterator(&entry_of(mapping.target)->map) != 0 || mapping.last == UINT64_MAX)
             return;
         address = mapping.last + 1;
     }

@@ -310,7 +310,7 @@ replay_files(const struct report *report, char **paths, size_t count,
 {
     struct outcome *outcomes = calloc(count, sizeof(*outcomes));
     bool text = !is_stdout(settings->json);
-    enum exit_code code = EXIT_MATCHED, one;
+    enum exit_code code = EXIT_MATCHED;
 
     if (outcomes == NULL) {
         fprintf(stderr, "tidemark-replay: out of memory\n");
@@ -319,6 +319,8 @@ replay_files(const struct report *report, char **paths, size_t count,
     if (text)
         report_head(report);
     for (size_t i = 0; i < count; i++) {
+        enum exit_code one;
+
         fflush(stdout);
         one = replay_file(&outcomes[i], paths[i], settings, report->timing);
         code = one > code ? one : code;

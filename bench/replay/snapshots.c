@@ -42,10 +42,10 @@ static void *
 look_at_all(void *arg)
 {
     struct snapshots *snapshots = arg;
-    struct item item;
-
     pthread_mutex_lock(&snapshots->lock);
     for (;;) {
+        struct item item;
+
         while (snapshots->handed_count == 0 && !snapshots->stop)
             pthread_cond_wait(&snapshots->changed, &snapshots->lock);
         if (snapshots->handed_count == 0)

@@ -56,9 +56,9 @@ falsify() {
     expect 1 "$1" "$work/false.trace" "$4"
 }
 
-# refuse WHAT TEXT [LINE]: a trace that ends with these bytes (printf format) can't be read.
+# refuse WHAT TEXT [LINE]: a trace that ends with these bytes (as %b of printf) can't be read.
 refuse() {
-    { printf 'm 0 0 fff 5000 3\n'; printf "$2"; } >"$work/bad.trace"
+    { printf 'm 0 0 fff 5000 3\n'; printf '%b' "$2"; } >"$work/bad.trace"
     expect 2 "$1" "$work/bad.trace" 'bad.trace:2: '
 }
 

@@ -49,12 +49,12 @@ void
 timing_calibrate(struct timing *timing)
 {
     enum { SAMPLES = 1001 };
-    uint64_t samples[SAMPLES], ticks, ns, now;
+    uint64_t samples[SAMPLES];
 
     *timing = (struct timing){ .counter = counter_is_even(), .ticks_per_ns = 1 };
     if (timing->counter) {
-        ns = timing_now_ns();
-        ticks = timing_begin(timing);
+        uint64_t ns = timing_now_ns(), ticks = timing_begin(timing), now;
+
         do
             now = timing_now_ns();
         while (now - ns < 20000000);

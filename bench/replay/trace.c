@@ -159,13 +159,13 @@ slots_grow(struct parser *parser)
 {
     struct domain_slot *old = parser->slots;
     size_t old_count = parser->slot_count;
-    size_t count = old_count == 0 ? 64 : old_count * 2;
-    struct domain_slot *slots = calloc(count, sizeof(*slots));
+    size_t new_count = old_count == 0 ? 64 : old_count * 2;
+    struct domain_slot *slots = calloc(new_count, sizeof(*slots));
 
     if (slots == NULL)
         return refuse(parser, "out of memory");
     parser->slots = slots;
-    parser->slot_count = count;
+    parser->slot_count = new_count;
     for (size_t i = 0; i < old_count; i++)
         if (old[i].used)
             *slot_of(parser, old[i].domain) = old[i];

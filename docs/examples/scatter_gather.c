@@ -35,7 +35,7 @@ gather(const struct tide *iommu, const struct descriptor *ring, unsigned head,
 
     for (unsigned links = 0; links < RING; links++) { /* a guest may make a loop of it */
         const struct descriptor *d = &ring[head];
-        struct tide_translation done;
+        struct tide_translation done = { 0 };
         int error = -EINVAL;
 
         *bad = d->address;

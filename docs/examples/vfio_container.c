@@ -169,7 +169,7 @@ random_below(uint64_t *random, uint64_t bound)
 static unsigned
 do_request(const struct tide *tree, uint64_t *random)
 {
-    const char *bytes[PARTS];
+    const char *bytes[PARTS] = { NULL };
     unsigned found = 0, wrong = 0;
 
     for (int i = 0; i < PARTS; i++) {
