@@ -466,7 +466,8 @@ ask_container(uint8_t op)
         request.extent = mapping.start;
         request.alignment = mapping.last;
         request.boundary = op >= 128 ? mapping.target : 0;
-        (void)tide_container_find_hole(run.container, &request, &mapping.target);
+        expect(tide_container_find_hole(run.container, &request, &mapping.target) <= 0,
+               "an error is negative");
         (void)tide_container_valid_ranges(run.container, &range, &count);
         return true;
     case 6:
