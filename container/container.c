@@ -438,7 +438,7 @@ tide_container_unmap_dirty(struct tide_container *container, uint64_t start, uin
 
     if (result != NULL)
         memset(result, 0, sizeof(*result));
-    if (container->batch != NULL)
+    if (container->busy || container->batch != NULL)
         return -EBUSY;
     error = tide__dirty_may_read(container, start, last, words);
     if (error == 0)

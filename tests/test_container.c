@@ -327,27 +327,57 @@ hear(struct heard *heard, const char *what, const struct tide_operation *op)
     strcat(heard->text, "; ");
 }
 
+/* From a hook: what changes the container is refused, what asks it is answered. */
+static void
+try_everything(void)
+{
+    static struct tide_listener stranger;
+    struct tide_mapping mapping = { 0, PAGE - 1, 0, RW };
+    struct tide_hole_request request = tide_hole_request_default();
+    struct tide_attachment *attachment = NULL;
+    struct tide_statistics before, after;
+    struct tide_range range;
+    uint64_t start, bits[1];
+    size_t count = 1;
+
+    tide_stats(tide_container_draft(container), &before);
+    EXPECT_ERROR(EBUSY, tide_container_map(container, &mapping));
+    EXPECT_ERROR(EBUSY, tide_container_replace(container, &mapping));
+    EXPECT_ERROR(EBUSY, unmap(0, TOP));
+    EXPECT_ERROR(EBUSY, tide_container_unmap_all(container, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_unmap_dirty(container, 0, 9, bits, 1, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_begin(container));
+    EXPECT_ERROR(EBUSY, tide_container_copy(container, 0, container, 0, 0, RW));
+    EXPECT_ERROR(EBUSY, tide_container_set_valid(container, 0, TOP, NULL, 0, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_allow(container, NULL, 0, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_dirty_start(container, PAGE));
+    EXPECT_ERROR(EBUSY, tide_container_plan_map(container, &mapping, NULL, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_plan_replace(container, &mapping, NULL, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_plan_unmap(container, 0, 9, NULL, NULL));
+    EXPECT_ERROR(EBUSY, tide_container_attach(container, &stranger));
+    EXPECT_ERROR(EBUSY, tide_container_attach_begin(container, &stranger, &attachment));
+    EXPECT_ERROR(EBUSY, tide_container_detach(container, &stranger));
+    cr_assert_null(attachment);
+    tide_container_commit(container);
+    tide_container_abort(container);
+    tide_container_dirty_stop(container);
+    tide_container_barrier(container);
+    tide_stats(tide_container_draft(container), &after);
+    cr_assert_eq(memcmp(&before, &after, sizeof(before)), 0, "something has changed");
+
+    EXPECT_OK(tide_container_valid_ranges(container, &range, &count));
+    EXPECT_OK(tide_container_find_hole(container, &request, &start));
+    cr_assert_eq(tide_container_available(container), UINT64_MAX);
+    cr_assert_eq(tide_check(tide_container_tree(container), NULL), 0);
+}
+
 static int
 heard_prepare(void *context, const struct tide_operation *op)
 {
     struct heard *heard = context;
-    struct tide_mapping mapping = { 0, PAGE - 1, 0, RW };
 
-    if (heard->tries_to_write) {
-        EXPECT_ERROR(EBUSY, tide_container_map(container, &mapping));
-        EXPECT_ERROR(EBUSY, tide_container_replace(container, &mapping));
-        EXPECT_ERROR(EBUSY, unmap(0, TOP));
-        EXPECT_ERROR(EBUSY, tide_container_unmap_all(container, NULL));
-        EXPECT_ERROR(EBUSY, tide_container_begin(container));
-        EXPECT_ERROR(EBUSY, tide_container_copy(container, 0, container, 0, 0, RW));
-        EXPECT_ERROR(EBUSY, tide_container_set_valid(container, 0, TOP, NULL, 0, NULL));
-        EXPECT_ERROR(EBUSY, tide_container_allow(container, NULL, 0, NULL));
-        EXPECT_ERROR(EBUSY, tide_container_dirty_start(container, PAGE));
-        EXPECT_ERROR(EBUSY, tide_container_plan_map(container, &mapping, NULL, NULL));
-        tide_container_commit(container);
-        tide_container_abort(container);
-        tide_container_dirty_stop(container);
-    }
+    if (heard->tries_to_write)
+        try_everything();
     if (heard->refuse_in != 0 && --heard->refuse_in == 0) {
         hear(heard, "refuse", op);
         return -EIO;
@@ -359,12 +389,16 @@ heard_prepare(void *context, const struct tide_operation *op)
 static void
 heard_undo(void *context, const struct tide_operation *op)
 {
+    if (((struct heard *)context)->tries_to_write)
+        try_everything();
     hear(context, "undo", op);
 }
 
 static void
 heard_applied(void *context, const struct tide_operation *op)
 {
+    if (((struct heard *)context)->tries_to_write)
+        try_everything();
     hear(context, "applied", op);
 }
 
@@ -435,6 +469,7 @@ Test(container, what_one_refuses_all_undo_backwards)
     EXPECT_OK(tide_container_attach(container, &first));
     EXPECT_OK(tide_container_attach(container, &second));
     forget();
+    one.tries_to_write = true; /* from undo */
     other.refuse_in = 3;
     EXPECT_ERROR(EIO, unmap(0, 29));
     EXPECT_HEARD(one, "prepare unmap 0-9@100; prepare unmap a-13@200; prepare unmap 14-1d@300; "
@@ -589,9 +624,13 @@ Test(container, attached_in_three_steps_it_misses_nothing)
     close_it();
 }
 
+/* Of the container's tree it may ask as a reader. */
 static void
 collect(void *context, const struct tide_mapping *piece)
 {
+    struct tide_mapping found;
+
+    cr_assert(!tide_lookup(tide_container_tree(container), piece->start, &found));
     model_list_add(context, piece);
 }
 
