@@ -381,7 +381,8 @@ static void
 ask_and_write(void *context, const struct tide_event *event)
 {
     struct tide_mapping mapping = M(UINT64_C(1) << 40, UINT64_C(1) << 41), found;
-    struct tide_statistics stats;
+    struct tide_hole_request request = tide_hole_request_default();
+    struct tide_statistics stats, after;
     struct tide_snapshot *snapshot;
     struct tide_txn *txn;
 
@@ -400,7 +401,10 @@ ask_and_write(void *context, const struct tide_event *event)
     cr_assert_eq(tide_txn_begin(unit.tree, &txn), -EBUSY);
     cr_assert_eq(tide_snapshot_take(unit.tree, &snapshot), -EBUSY);
     cr_assert_eq(tide_reserve(unit.tree, 1), -EBUSY);
+    cr_assert_eq(tide_map_anywhere(unit.tree, &request, &mapping), -EBUSY);
     tide_barrier(unit.tree);
+    tide_stats(unit.tree, &after);
+    cr_assert_eq(memcmp(&stats, &after, sizeof(stats)), 0, "something has changed");
 }
 
 static void
