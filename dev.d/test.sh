@@ -126,6 +126,14 @@ test_static() {
         stage "static: $check" "check_$check" || status=1
         count "$status"
     done
+    if command -v abidw >/dev/null && [ "$(uname -m)" = x86_64 ]; then
+        status=0
+        stage 'static: abi' check_abi || status=1
+        count "$status"
+    else
+        note 'static: the binary interface is left out, abidw is not here, or this is not x86-64'
+        [ -z "${CI:-}" ] || count 1
+    fi
     if ! command -v spin >/dev/null; then
         note 'release: the models are left out, spin is not here'
         [ -z "${CI:-}" ] || count 1
