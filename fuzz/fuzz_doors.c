@@ -3,7 +3,8 @@
  * Fuzz target: the first byte of the input chooses a door and how its container is, the rest is requests of that
  * interface, of which every field is chosen by a byte from values about which arithmetic goes wrong, and bounds of
  * what is mapped. What the doors promise of any input: a request that fails has changed nothing; a listener that
- * follows has what readers see; the tree is sound; memory comes back. What each answers is for the model tests.
+ * follows has what readers see, and one that was asked is told how it ended; the tree is sound; memory comes
+ * back. What each answers is for the model tests.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ static struct {
     struct tide_container *container; /* of the domain, of virtio-iommu: may be NULL */
     struct tide *copy;                /* what the follower has */
     unsigned questions;               /* that the refusing listener was asked */
+    unsigned waiting;                 /* operations that the one before it was asked about alone */
     struct tide_vfio vfio;
     struct tide_iommufd *iommufd;
     struct tide_virtio_iommu *device;
@@ -197,13 +199,34 @@ refuse(void *context, const struct tide_operation *op)
     return (run.how & REFUSING) != 0 && ++run.questions % 5 == 0 ? -EIO : 0;
 }
 
-static struct tide_listener listener;
+static int
+wait_for_it(void *context, const struct tide_operation *op)
+{
+    (void)context;
+    (void)op;
+    run.waiting++;
+    return 0;
+}
+
+static void
+come_to_an_end(void *context, const struct tide_operation *op)
+{
+    (void)context;
+    (void)op;
+    expect(run.waiting-- > 0, "told of what was not asked");
+}
+
+static struct tide_listener listener, waiting;
 
 static void
 attach(void)
 {
     listener = (struct tide_listener){ refuse, NULL, follow, NULL, NULL, 0, 0, NULL };
-    expect(tide_container_attach(run.container, &listener) == 0, "can't attach");
+    waiting = (struct tide_listener){ wait_for_it, come_to_an_end, come_to_an_end, NULL, NULL, 0, 0,
+                                      NULL };
+    expect(tide_container_attach(run.container, &waiting) == 0 &&
+               tide_container_attach(run.container, &listener) == 0,
+           "can't attach");
 }
 
 static void
@@ -215,6 +238,8 @@ check(void)
     if (run.container == NULL)
         return;
     tree = tide_container_tree(run.container);
+    expect(run.waiting == 0 || tide_container_draft(run.container) != tree, /* a batch is open */
+           "a listener is left waiting");
     expect(tide_check(tree, &reason) == 0, "the tree is not sound");
     expect(run.door == VIRTIO_IOMMU || digest(tree) == digest(run.copy),
            "the follower has something else");
@@ -230,6 +255,11 @@ ask_vfio(uint8_t op)
     struct tide_vfio_bitmap bitmap = { number(), sizeof(bits), bits };
     uint8_t kind = op % 8;
 
+    run.vfio.flags = op / 64; /* as devices come and go */
+    if (kind == 7 && op >= 128) {
+        (void)tide_vfio_ioctl(&run.vfio, TIDE_VFIO_REQUEST(op / 8 % 16), NULL);
+        return true;
+    }
     if (kind < 3) {
         struct tide_vfio_dma_map map = { size_of(sizeof(map)), flags(7), number(), number(),
                                          number() };
@@ -320,6 +350,28 @@ ask_iommufd(uint8_t op)
     return error != 0;
 }
 
+/* What is no request of the guest's driver. */
+static bool
+ask_device(uint8_t op)
+{
+    static const struct tide_virtio_iommu_reserved reserved = { 0x1000, 0x2fff,
+                                                                TIDE_VIRTIO_IOMMU_RESV_MEM_T_MSI };
+    uint32_t endpoint = op / 32 % 2;
+
+    switch (op / 8 % 4) {
+    case 0:
+        return tide_virtio_iommu_reset(run.device) != 0;
+    case 1:
+        return tide_virtio_iommu_set_bypass(run.device, byte()) != 0;
+    case 2:
+        return tide_virtio_iommu_negotiate(run.device, byte()) != 0;
+    default:
+        (void)tide_virtio_iommu_remove_endpoint(run.device, endpoint);
+        (void)tide_virtio_iommu_add_endpoint(run.device, endpoint, &reserved, op / 64 % 2);
+        return false;
+    }
+}
+
 static bool
 ask_virtio_iommu(uint8_t op)
 {
@@ -340,7 +392,7 @@ ask_virtio_iommu(uint8_t op)
                0;
     }
     if (type == 6 && op >= 128)
-        return tide_virtio_iommu_reset(run.device) != 0;
+        return ask_device(op);
     request.map.head.type = type;
     request.map.domain = tide_virtio_iommu_le32(byte() % 3);
     if (type == TIDE_VIRTIO_IOMMU_T_MAP || type == TIDE_VIRTIO_IOMMU_T_UNMAP) {
@@ -579,6 +631,7 @@ ask(void)
         was = digest(tide_container_draft(before));
     if ((run.how & STARVED) != 0 && schedule % 4 == 0)
         test_alloc_fail(&run.alloc, 1 + schedule / 4 % 8, schedule >= 128);
+    fuzz_changed();
     failed = doors[run.door](op);
     (void)test_alloc_heal(&run.alloc);
     if ((run.how & QUEUED) != 0 && schedule % 3 == 0)
@@ -596,6 +649,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *verdict;
 
+    fuzz_begins();
     if (size == 0)
         return 0;
     memset(&run, 0, sizeof(run));

@@ -121,6 +121,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t refused;
     int error;
 
+    fuzz_begins();
+    fuzz_changed();
     tree = make_tree(how, &alloc);
     model_init(&model);
     if ((how & FILLED) != 0) {

@@ -40,13 +40,6 @@ struct run {
     const struct step *step;     /* the write being made, or NULL */
 };
 
-/* What bits of the first byte of a call say. */
-enum {
-    RAW = 0x80,      /* bounds are left off the granule and out of order */
-    QUIET = 0x40,    /* without a callback */
-    DEFERRED = 0x20, /* the callback comes after a grace period */
-};
-
 static _Noreturn void
 fail(const struct run *run, const char *what, const char *detail)
 {
@@ -108,6 +101,7 @@ check_whole(struct run *run)
     struct tide_statistics stats;
     struct why why;
 
+    fuzz_asked(FUZZ_TREE);
     if (!compare_check(run->tree, &why) || !compare_tree(run->tree, &run->model, &why)) {
         fail(run, why.text, "");
     }
@@ -121,6 +115,7 @@ ask_address(const struct run *run, uint64_t address)
 {
     struct why why;
 
+    fuzz_asked(FUZZ_ADDRESS);
     if (!compare_address(run->tree, &run->model, address, &why)) {
         fail(run, why.text, "");
     }
@@ -131,6 +126,7 @@ ask_range(const struct run *run, uint64_t start, uint64_t last)
 {
     struct why why;
 
+    fuzz_asked(FUZZ_RANGE);
     if (!compare_range(run->tree, &run->model, start, last, &why)) {
         fail(run, why.text, "");
     }
@@ -152,6 +148,7 @@ ask_many(struct run *run, size_t from)
         addresses[count++] = now->items[i].last + 1;
     }
     count -= count > from % 4 ? from % 4 : 0; /* not always a multiple of four */
+    fuzz_asked(count);
     if (!compare_many(run->tree, &run->model, addresses, count, &why)) {
         fail(run, why.text, "");
     }
@@ -232,6 +229,7 @@ write_step(struct run *run, const struct step *step, bool quiet)
     }
     run->work -= CALL_WORK + run->model.now.count;
     run->step = step;
+    fuzz_changed();
     if (run->print) {
         char text[256];
 
@@ -257,24 +255,9 @@ write_step(struct run *run, const struct step *step, bool quiet)
 static void
 write_one(struct run *run, enum step_kind kind, uint8_t how)
 {
-    static const int policies[] = { TIDE_UNMAP_SPLIT,   TIDE_UNMAP_SPLIT,
-                                    TIDE_UNMAP_WHOLE,   TIDE_UNMAP_EXACT,
-                                    TIDE_UNMAP_SPLIT,   TIDE_UNMAP_COVERED,
-                                    TIDE_UNMAP_COVERED, 4 };
-    struct step step = { .kind = kind };
+    struct step step = input_step(&run->input, kind, how);
 
-    step.deferred = (how & DEFERRED) != 0 && (kind == STEP_REPLACE || kind == STEP_UNMAP);
-    input_range(&run->input, (how & RAW) != 0, &step.mapping.start, &step.mapping.last);
-    if (kind == STEP_UNMAP) {
-        step.policy = policies[input_byte(&run->input) % 8];
-    } else {
-        step.mapping.flags = input_flags(&run->input);
-        if (kind == STEP_PROTECT && (how & RAW) == 0) {
-            step.mapping.flags &= ~(uint32_t)TIDE_OPAQUE; /* else it is refused */
-        }
-        step.mapping.target = input_target(&run->input, step.mapping.start);
-    }
-    write_step(run, &step, (how & QUIET) != 0);
+    write_step(run, &step, (how & INPUT_QUIET) != 0);
 }
 
 /* Neighbours in a row, so that a few bytes make a tall tree. */
@@ -309,9 +292,9 @@ unmap_row(struct run *run, uint8_t how)
         if (index >= run->model.now.count) {
             break;
         }
-        step.deferred = (how & DEFERRED) != 0;
+        step.deferred = (how & INPUT_DEFERRED) != 0;
         step.mapping = run->model.now.items[index];
-        write_step(run, &step, (how & QUIET) != 0);
+        write_step(run, &step, (how & INPUT_QUIET) != 0);
         index += byte / 64;
     }
 }
@@ -396,17 +379,17 @@ one_call(struct run *run)
         write_one(run, STEP_PROTECT, how);
         break;
     case 9:
-        ask(run, (how & RAW) != 0);
+        ask(run, (how & INPUT_RAW) != 0);
         break;
     case 10:
-        if ((how & RAW) != 0) {
+        if ((how & INPUT_RAW) != 0) {
             barrier(run);
         } else {
             grace_period(run);
         }
         break;
     case 11:
-        if ((how & RAW) == 0) {
+        if ((how & INPUT_RAW) == 0) {
             starve(run);
         } else {
             print_call(run, "allocation succeeds");
@@ -536,6 +519,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct run run;
 
+    fuzz_begins();
     run = (struct run){ .input = { data, size, &run.model, 0 }, .work = INPUT_WORK };
     run.print = getenv("TIDE_FUZZ_PRINT") != NULL;
     model_init(&run.model);

@@ -140,3 +140,26 @@ input_target(struct input *input, uint64_t start)
 
     return byte % 2 == 0 ? start + UINT64_C(0x700000000000) * byte : UINT64_MAX - byte;
 }
+
+struct step
+input_step(struct input *input, enum step_kind kind, uint8_t how)
+{
+    static const int policies[] = { TIDE_UNMAP_SPLIT,   TIDE_UNMAP_SPLIT,
+                                    TIDE_UNMAP_WHOLE,   TIDE_UNMAP_EXACT,
+                                    TIDE_UNMAP_SPLIT,   TIDE_UNMAP_COVERED,
+                                    TIDE_UNMAP_COVERED, 4 };
+    struct step step = { .kind = kind };
+
+    step.deferred = (how & INPUT_DEFERRED) != 0 && (kind == STEP_REPLACE || kind == STEP_UNMAP);
+    input_range(input, (how & INPUT_RAW) != 0, &step.mapping.start, &step.mapping.last);
+    if (kind == STEP_UNMAP) {
+        step.policy = policies[input_byte(input) % 8];
+    } else {
+        step.mapping.flags = input_flags(input);
+        if (kind == STEP_PROTECT && (how & INPUT_RAW) == 0) {
+            step.mapping.flags &= ~(uint32_t)TIDE_OPAQUE; /* else it is refused */
+        }
+        step.mapping.target = input_target(input, step.mapping.start);
+    }
+    return step;
+}

@@ -12,13 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "support/model.h"
+#include "support/step.h"
 
 struct input {
     const uint8_t *bytes; /* what is left */
     size_t size;
     const struct model *model; /* what is mapped, and the granule */
     uint64_t cursor;           /* the address after the last range chosen */
+};
+
+/* What bits of the first byte of a call say. */
+enum {
+    INPUT_RAW = 0x80,      /* bounds are left off the granule and out of order */
+    INPUT_QUIET = 0x40,    /* without a callback */
+    INPUT_DEFERRED = 0x20, /* the callback comes after a grace period */
 };
 
 uint8_t input_byte(struct input *input);
@@ -37,5 +44,8 @@ uint32_t input_flags(struct input *input);
 
 /* What a mapping at start may translate to. */
 uint64_t input_target(struct input *input, uint64_t start);
+
+/* A write; how: the bits above. */
+struct step input_step(struct input *input, enum step_kind kind, uint8_t how);
 
 #endif /* TIDEMARK_FUZZ_INPUT_H */

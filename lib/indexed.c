@@ -72,27 +72,29 @@ exchange(struct tide *tree, const struct tide_mapping *old, const struct tide_ma
 /* ------------------------------------------------------------------------------------- plans -- */
 
 /* Let what becomes of the mappings of the range take their places; those that stick out stay, unless they
- * are to be cut. */
+ * are to be cut. The entry limit goes before a lack of memory, so it goes on to the end. */
 static enum plan
 plan_range(struct tide__edit *edit, bool cut)
 {
     struct tide *tree = edit->tree;
     struct tide_mapping mapping, pieces[3];
     uint64_t from = edit->start;
-    bool unchanged;
+    bool unchanged, memory = true;
 
     while (from <= edit->last && tide_first_overlap(tree, from, edit->last, &mapping)) {
         if (cut || !tide__edit_sticks_out(edit, &mapping)) {
             unsigned count = tide__edit_pieces(edit, &mapping, pieces, &unchanged);
 
-            if (!unchanged && !exchange(tree, &mapping, pieces, count))
-                return PLAN_NO_MEMORY;
+            if (!unchanged && memory)
+                memory = exchange(tree, &mapping, pieces, count);
         }
         if (mapping.last == UINT64_MAX)
             break;
         from = mapping.last + 1;
     }
-    return tide__edit_passes_limit(edit, edit->tree) ? PLAN_REFUSED : PLAN_DONE;
+    if (tide__edit_passes_limit(edit, edit->tree))
+        return PLAN_REFUSED;
+    return memory ? PLAN_DONE : PLAN_NO_MEMORY;
 }
 
 static enum plan
@@ -209,7 +211,8 @@ end_change(struct tide *tree, int error)
 static int
 give_up(struct tide *tree)
 {
-    tide__indexes_undo(tree);
+    if (!tide__planted(33))
+        tide__indexes_undo(tree);
     return -ENOMEM;
 }
 

@@ -68,26 +68,35 @@ source_begin(struct source *source)
 }
 
 struct source *
-source_open(const char *path, const char **reason)
+source_of(FILE *file, const char **reason)
 {
     struct source *source = calloc(1, sizeof(*source));
 
     if (source == NULL) {
         *reason = "out of memory";
+        if (file != stdin)
+            fclose(file);
         return NULL;
     }
-    source->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-    if (source->file == NULL) {
-        *reason = strerror(errno);
-        free(source);
-        return NULL;
-    }
+    source->file = file;
     if (!source_begin(source)) {
         *reason = source->reason;
         source_close(source);
         return NULL;
     }
     return source;
+}
+
+struct source *
+source_open(const char *path, const char **reason)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+
+    if (file == NULL) {
+        *reason = strerror(errno);
+        return NULL;
+    }
+    return source_of(file, reason);
 }
 
 void

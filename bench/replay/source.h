@@ -4,6 +4,7 @@
 #define REPLAY_SOURCE_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* The longest line taken. Headers quote whole command lines, so it is generous. */
 #define SOURCE_LINE_MAX 65535
@@ -14,6 +15,9 @@ enum source_status { SOURCE_LINE, SOURCE_END, SOURCE_FAILED };
 
 /* Open a file, "-" being standard input. NULL: failed, and *reason says why. */
 struct source *source_open(const char *path, const char **reason);
+
+/* The same of a file that is open, which becomes the source's, also where it fails. */
+struct source *source_of(FILE *file, const char **reason);
 void source_close(struct source *source);
 
 /* The next line, without its newline and with a zero byte behind it. It is valid until the next

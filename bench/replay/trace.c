@@ -17,6 +17,13 @@
 
 enum { FIELDS_MAX = 8 };
 
+/* One of the bugs that show that tests see them: docs/memory-model.md. */
+#if defined(TIDE_PLANT) && TIDE_PLANT == 37
+enum { DIGITS_MAX = SOURCE_LINE_MAX };
+#else
+enum { DIGITS_MAX = 16 };
+#endif
+
 /* Which space a domain number stands for now: open addressing, a power of two of slots. */
 struct domain_slot {
     uint64_t domain;
@@ -85,7 +92,7 @@ hex(struct parser *parser, size_t index, uint64_t *value)
     size_t length = parser->fields[index].length;
     uint64_t sum = 0;
 
-    if (length > 16)
+    if (length > DIGITS_MAX)
         return refuse(parser, "an address of more than 64 bits");
     for (size_t i = 0; i < length; i++) {
         if (text[i] >= '0' && text[i] <= '9')
@@ -534,26 +541,38 @@ parse_all(struct parser *parser, struct source *source)
 }
 
 bool
-trace_read(struct trace *trace, const char *path, const struct selection *selection)
+trace_parse(struct trace *trace, struct source *source, const struct selection *selection,
+            const char **reason)
 {
     struct parser parser = { .trace = trace, .selection = { .until = UINT32_MAX } };
+    bool good;
+
+    *trace = (struct trace){ 0 };
+    if (selection != NULL)
+        parser.selection = *selection;
+    good = parse_all(&parser, source);
+    if (!good)
+        trace_free(trace);
+    free(parser.slots);
+    *reason = parser.reason;
+    return good;
+}
+
+bool
+trace_read(struct trace *trace, const char *path, const struct selection *selection)
+{
     const char *reason;
     struct source *source = source_open(path, &reason);
     bool good;
 
-    *trace = (struct trace){ .path = path };
-    if (selection != NULL)
-        parser.selection = *selection;
     if (source == NULL) {
         fprintf(stderr, "%s: %s\n", path, reason);
         return false;
     }
-    good = parse_all(&parser, source);
-    if (!good) {
-        fprintf(stderr, "%s:%zu: %s\n", path, source_line(source), parser.reason);
-        trace_free(trace);
-    }
-    free(parser.slots);
+    good = trace_parse(trace, source, selection, &reason);
+    trace->path = path;
+    if (!good)
+        fprintf(stderr, "%s:%zu: %s\n", path, source_line(source), reason);
     source_close(source);
     return good;
 }

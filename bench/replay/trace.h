@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct source;
+
 enum op_kind {
     OP_MAP,
     OP_UNMAP_ONE, /* removed exactly one mapping with exactly these bounds */
@@ -72,6 +74,10 @@ struct selection {
  * destroyed. On failure prints file, line and reason on stderr, leaves nothing behind and
  * returns false. */
 bool trace_read(struct trace *trace, const char *path, const struct selection *selection);
+
+/* The same of lines that are there; what is wrong is said in *reason and not printed. */
+bool trace_parse(struct trace *trace, struct source *source, const struct selection *selection,
+                 const char **reason);
 
 /* A trace of no records and one space. False: no memory. */
 bool trace_of_nothing(struct trace *trace, const char *path, uint64_t domain);

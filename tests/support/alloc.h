@@ -25,8 +25,11 @@ struct test_alloc {
     size_t after_drop; /* calls after drop; must stay 0 */
     size_t countdown;  /* 0: nothing fails; n: the n-th call from now does */
     bool from_then_on; /* and all calls after it */
-    size_t largest;    /* refuse what is larger, without counting it; 0: nothing is */
-    const char *error; /* the first misuse seen, or NULL */
+    const unsigned char
+        *schedule;        /* or NULL: its bits, the lowest first and over and over, say by a 1 */
+    size_t schedule_size; /* which calls fail; in bytes */
+    size_t largest;       /* refuse what is larger, without counting it; 0: nothing is */
+    const char *error;    /* the first misuse seen, or NULL */
 };
 
 /* with_drop: offer a drop function, so that tide_destroy need not release one by one. */
