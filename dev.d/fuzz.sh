@@ -3,57 +3,166 @@
 #
 # What tries inputs and what changes the library: both ask what the tests are worth. Read by ../dev.
 
-# A build of its own beside the presets: asan's, with a fuzzing engine.
+# fuzz_choose AREA: by fuzz_engine (libfuzzer or afl) and fuzz_fast (without sanitizers), sets fuzz_build, a build of
+# its own beside the presets for each of these, fuzz_compiler, and fuzz_programs.
+fuzz_choose() {
+    local area=$1
+    [ -f "$root/fuzz/fuzz_$area.c" ] || die "fuzz: no such target: $area"
+    fuzz_programs=("fuzz_$area")
+    [ "$area" = trace ] || fuzz_programs+=("fuzz_${area}_tiny") # without nodes
+    fuzz_build="$root/build/fuzz"
+    fuzz_compiler=$compiler
+    if [ "$fuzz_engine" = afl ]; then
+        fuzz_build+=-afl
+        fuzz_compiler=$(command -v afl-clang-fast) || die 'fuzz: needs afl-clang-fast of AFL++'
+    fi
+    if $fuzz_fast; then
+        fuzz_build+=-fast
+    fi
+}
+
 configure_fuzz() {
-    local -a fresh=()
-    [ "$(cached fuzz CMAKE_HOME_DIRECTORY)" = "$root" ] &&
-        [ "$(cached fuzz CMAKE_C_COMPILER)" = "$compiler" ] || fresh=(--fresh)
-    (cd "$root" && cmake ${fresh[@]+"${fresh[@]}"} --preset asan -B "$root/build/fuzz" \
-        "-DCMAKE_C_COMPILER=$compiler" -DTIDE_FUZZ=ON -DTIDE_BUILD_TESTS=ON -DTIDE_BUILD_REPLAY=OFF)
+    local preset=asan
+    local -a fresh=() environment=()
+    if $fuzz_fast; then
+        preset=release
+    fi
+    if [ "$fuzz_engine" = afl ]; then # its driver is C++
+        environment=(LIB_FUZZING_ENGINE=-fsanitize=fuzzer CXX="$fuzz_compiler++")
+    fi
+    [ "$(cached "${fuzz_build##*/}" CMAKE_HOME_DIRECTORY)" = "$root" ] &&
+        [ "$(cached "${fuzz_build##*/}" CMAKE_C_COMPILER)" = "$fuzz_compiler" ] || fresh=(--fresh)
+    (cd "$root" && env ${environment[@]+"${environment[@]}"} \
+        cmake ${fresh[@]+"${fresh[@]}"} --preset "$preset" -B "$fuzz_build" \
+        "-DCMAKE_C_COMPILER=$fuzz_compiler" -DTIDE_FUZZ=ON -DTIDE_BUILD_TESTS=ON \
+        -DTIDE_BUILD_BENCH=OFF -DTIDE_BUILD_REPLAY=OFF)
 }
 
+# Only what is tested shows the engine its way, and not the models; libFuzzer's build has it in CMakeLists.txt.
 build_fuzz() {
-    cmake --build "$root/build/fuzz" --parallel "$jobs" --target "$@"
+    printf '%s\n' '*/lib/*.c' '*/container/*.c' '*/bench/replay/*.c' >"$fuzz_build/instrumented"
+    env AFL_QUIET=1 AFL_LLVM_ALLOWLIST="$fuzz_build/instrumented" LIB_FUZZING_ENGINE=-fsanitize=fuzzer \
+        cmake --build "$fuzz_build" --parallel "$jobs" --target "${fuzz_programs[@]}"
 }
 
-# run_fuzz PROGRAM AREA SECONDS: what it finds of use stays in build/fuzz/corpus for the next time,
-# and an input that breaks the target in build/fuzz/findings.
-run_fuzz() {
-    local program=$1 seeds="$root/fuzz/corpus/$2" corpus="$root/build/fuzz/corpus/$2" status=0
-    local log="$root/build/fuzz/$1.log" findings="$root/build/fuzz/findings" finding
-    local -a start=()
+# fuzz_dictionary AREA FLAG: the dictionary, where there is one, as the engine of that flag takes it.
+fuzz_dictionary() {
+    if [ -f "$root/fuzz/$1.dict" ]; then
+        printf '%s%s\n' "$2" "$root/fuzz/$1.dict"
+    fi
+}
+
+# run_target COMMAND...: with what its sanitizers are told; AFL++ insists on no symbols.
+run_target() {
+    local symbols=1
+    [ "$1" != afl-fuzz ] || symbols=0
+    # shellcheck disable=SC2086 # the launcher is words
+    $launcher env ASAN_OPTIONS="abort_on_error=1:symbolize=$symbols:${TIDE_ASAN_OPTIONS:-}" \
+        UBSAN_OPTIONS=print_stacktrace=1 "$@"
+}
+
+# show_finding PROGRAM FILE: once more, with every call that leads there.
+show_finding() {
+    stage_remark="input: $2"
+    TIDE_FUZZ_PRINT=1 run_target "$fuzz_build/bin/$1" "$2" 2>&1 || true
+}
+
+# run_libfuzzer PROGRAM AREA SECONDS: what it finds of use stays in corpus of the build for the next time,
+# and an input that breaks the target in findings.
+run_libfuzzer() {
+    local program=$1 corpus="$fuzz_build/corpus/$2" status=0
+    local log="$fuzz_build/$1.log" findings="$fuzz_build/findings" finding
+    local -a options=()
     mkdir -p "$corpus" "$findings"
-    # shellcheck disable=SC2206 # the launcher is words
-    start=($launcher env ASAN_OPTIONS="abort_on_error=1:${TIDE_ASAN_OPTIONS:-}"
-        UBSAN_OPTIONS=print_stacktrace=1 "$root/build/fuzz/bin/$program")
-    "${start[@]}" -max_total_time="$3" -max_len=512 -len_control=20 -timeout=20 \
-        -print_final_stats=1 -artifact_prefix="$findings/$program-" "$corpus" "$seeds" \
+    mapfile -t options < <(fuzz_dictionary "$2" -dict=)
+    if $fuzz_fast; then # weighing the seeds takes longer than trying one
+        options+=(-entropic=0)
+    fi
+    run_target "$fuzz_build/bin/$program" -max_total_time="$3" -max_len=512 -len_control=20 -timeout=20 \
+        -print_final_stats=1 -artifact_prefix="$findings/$program-" \
+        ${options[@]+"${options[@]}"} "$corpus" "$root/fuzz/corpus/$2" \
         2>&1 | tee "$log" || status=$?
     stage_remark=$(awk '/ cov: / { for (i = 1; i < NF; i++) if ($i == "cov:") edges = $(i + 1) }
-        $1 == "stat::number_of_executed_units:" { runs = $2 }
-        END { printf "%d inputs, %d edges", runs, edges }' "$log")
+        /^tried: / { tried = substr($0, 8) }
+        END { printf "%s, %d edges", tried, edges }' "$log")
     [ "$status" -ne 0 ] || return 0
     finding=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     if [ -n "$finding" ]; then
-        stage_remark="input: $finding"
-        # Once more, with every call that leads there.
-        TIDE_FUZZ_PRINT=1 "${start[@]}" "$finding" 2>&1 || true
+        show_finding "$program" "$finding"
     fi
     return 1
 }
 
-# fuzz [TARGET] [SECONDS]: try inputs on both builds, half the time each (operations, 60 s)
+# run_afl PROGRAM AREA SECONDS: the same; its queue, crashes and statistics are in afl/PROGRAM of the build, and
+# it goes on from there the next time.
+run_afl() {
+    local program=$1 out="$fuzz_build/afl/$1" finding status=0
+    local -a dictionary=()
+    mkdir -p "$out"
+    mapfile -t dictionary < <(fuzz_dictionary "$2" -x)
+    AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_AFFINITY=1 \
+        AFL_AUTORESUME=1 AFL_HANG_TMOUT=20000 run_target afl-fuzz -V "$3" -G 512 \
+        -m none -t 5000 ${dictionary[@]+"${dictionary[@]}"} -i "$root/fuzz/corpus/$2" -o "$out" -- "$fuzz_build/bin/$program" || status=$?
+    stage_remark=$(awk '{ value[$1] = $3 }
+        END { printf "%d inputs, %d edges, %d crashes, %d hangs", value["execs_done"],
+            value["edges_found"], value["saved_crashes"], value["saved_hangs"] }' \
+        "$out/default/fuzzer_stats")
+    finding=$(find "$out/default" -path '*/crashes*/id*' -o -path '*/hangs*/id*' | head -n 1)
+    if [ -n "$finding" ]; then
+        show_finding "$program" "$finding"
+        return 1
+    fi
+    return "$status"
+}
+
+# merge_corpus AREA: what covers as much with fewer and smaller inputs, of all that any engine has kept.
+merge_corpus() {
+    local area=$1 program kept="$fuzz_build/merged/$1" from
+    local -a sources=("$root/fuzz/corpus/$1")
+    for from in "$root"/build/fuzz*/corpus/"$area" "$root"/build/fuzz*/afl/fuzz_"$area"*/default/queue; do
+        [ ! -d "$from" ] || sources+=("$from")
+    done
+    rm -rf "$kept"
+    mkdir -p "$kept"
+    for program in "${fuzz_programs[@]}"; do
+        run_target "$fuzz_build/bin/$program" -merge=1 -max_len=511 -use_counters=0 "$kept" \
+            "${sources[@]}" || return
+    done
+    rm -rf "${root:?}/fuzz/corpus/$area"
+    mv "$kept" "$root/fuzz/corpus/$area"
+    stage_remark="$(find "$root/fuzz/corpus/$area" -type f | wc -l) inputs"
+}
+
+# fuzz [--engine afl] [--fast] [--merge] [TARGET] [SECONDS]: try inputs on both builds, half the time each (operations, 60 s)
 command_fuzz() {
-    local area=${1:-operations} seconds=${2:-60} program status=0
-    [ -f "$root/fuzz/fuzz_$area.c" ] || die "fuzz: no such target: $area"
+    local fuzz_engine=libfuzzer fuzz_fast=false merge=false fuzz_build fuzz_compiler program status=0
+    local -a fuzz_programs=()
+    while [[ ${1:-} == --* ]]; do
+        case $1 in
+        --engine) fuzz_engine=${2:-} && shift ;;
+        --fast) fuzz_fast=true ;;
+        --merge) merge=true ;;
+        *) die "fuzz: no such option: $1" ;;
+        esac
+        shift
+    done
+    local area=${1:-operations} seconds=${2:-60}
+    [[ $fuzz_engine =~ ^(libfuzzer|afl)$ ]] || die "fuzz: no such engine: $fuzz_engine"
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "fuzz: not a number of seconds: $seconds"
-    need "${needs_build[@]}" "${needs_test[@]}"
+    need "${needs_build[@]}" "${needs_test[@]}" pc:libzstd=libzstd-dev
+    [ "$fuzz_engine" = libfuzzer ] || need afl-clang-fast=afl++
     stage 'fuzz: find a compiler' sanitizer address,undefined || exit 1
     [[ ${compiler##*/} == clang* ]] || die 'fuzz: needs clang and its sanitizers'
+    fuzz_choose "$area"
     stage 'fuzz: configure' configure_fuzz || exit 1
-    stage 'fuzz: build' build_fuzz "fuzz_$area" "fuzz_${area}_tiny" || exit 1
-    for program in "fuzz_$area" "fuzz_${area}_tiny"; do
-        stage "fuzz: $program" run_fuzz "$program" "$area" $(((seconds + 1) / 2)) || status=1
+    stage 'fuzz: build' build_fuzz || exit 1
+    if $merge; then
+        stage "fuzz: merge $area" merge_corpus "$area"
+        return
+    fi
+    seconds=$(((seconds + ${#fuzz_programs[@]} - 1) / ${#fuzz_programs[@]}))
+    for program in "${fuzz_programs[@]}"; do
+        stage "fuzz: $program" "run_$fuzz_engine" "$program" "$area" "$seconds" || status=1
     done
     return "$status"
 }
