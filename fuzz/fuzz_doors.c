@@ -367,7 +367,8 @@ ask_device(uint8_t op)
         return tide_virtio_iommu_negotiate(run.device, byte()) != 0;
     default:
         (void)tide_virtio_iommu_remove_endpoint(run.device, endpoint);
-        (void)tide_virtio_iommu_add_endpoint(run.device, endpoint, &reserved, op / 64 % 2);
+        expect(tide_virtio_iommu_add_endpoint(run.device, endpoint, &reserved, op / 64 % 2) <= 0,
+               "an error is negative");
         return false;
     }
 }

@@ -324,6 +324,10 @@ class Claims:
         for path in self.sources():
             for number in re.findall(r"tide__planted\((\d+)\)", self.text(path)):
                 placed[int(number)] = path
+        for path in self.files:  # what is not of the library has no such macro
+            if path.startswith("bench/replay/"):
+                for number in re.findall(r"TIDE_PLANT == (\d+)", self.text(path)):
+                    placed[int(number)] = path
         tested = {}  # bug -> sources of the programs that are linked with it
         for name, sources in self.cmake.programs.items():
             match = re.fullmatch(r"(?:\w+_)?planted_(\d+)", name)
@@ -331,7 +335,7 @@ class Claims:
                 tested.setdefault(int(match[1]), set()).update(sources)
         named = set()
         for test, command in self.cmake.tests.items():
-            match = re.match(r"planted_(\d+)", test)
+            match = re.match(r"(?:fuzz_\w+_)?planted_(\d+)", test)
             if match:
                 named.add(match[1])
                 if "--bug" in command:  # of a library that has them all

@@ -19,7 +19,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIB, PUBLIC = ROOT / "lib", ROOT / "include" / "tidemark"
 HEADERS = ["tidemark.h", "save.h"]
 FIRST = "tree.c"  # says what it wants of the system's headers, which has to come before all of them
-OF_TESTS = {"watch.c"}  # a library of the tests has it
 KERNELS = {
     "lookup_avx2.c": ("avx2", "TIDE__SEARCH_AVX2", "avx2,bmi,bmi2"),
     "lookup_avx512.c": ("avx512", "TIDE__SEARCH_AVX512", "avx512f,bmi,bmi2"),
@@ -116,7 +115,7 @@ def main():
     parser.add_argument("--version", default="")
     arguments = parser.parse_args()
 
-    sources = sorted(path for path in LIB.glob("*.c") if path.name not in OF_TESTS | set(KERNELS))
+    sources = sorted(path for path in LIB.glob("*.c") if path.name not in KERNELS)
     sources.sort(key=lambda path: path.name != FIRST)
     shared = shared_names(sources)
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8").strip().replace("\n", "\n * ")

@@ -126,7 +126,7 @@ open_tree(const char *what, bool with_defer, uint64_t max_retired, uint32_t inde
     state.counting = (struct tide_allocator){ allocate, release, NULL, state.alloc.table.context };
     fake_rcu_init(&state.rcu, with_defer);
     state.table = (struct tide_rcu){ state.rcu.table.defer, synchronize,
-                                     with_defer ? barrier : NULL, &state.rcu };
+                                     with_defer ? barrier : NULL, &state.rcu, NULL };
     state.nodes = state.waits = state.told = state.removed = state.most = 0;
     state.is_stalled = false;
     state.is_record = true;
