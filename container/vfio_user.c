@@ -278,8 +278,8 @@ report_some(struct tide_container *container, const struct report *report, uint6
     uint64_t bits[WORDS] = { 0 }, pages = (*last - start) / report->log;
     int error;
 
-    if (pages >= WORDS * 64)
-        pages = WORDS * 64 - 1;
+    if (pages >= (size_t)WORDS * 64)
+        pages = (size_t)WORDS * 64 - 1;
     *last = start + pages * report->log + (report->log - 1);
     error = tide_container_dirty_read(container, start, *last, true, bits, WORDS);
     if (error != 0)

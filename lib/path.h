@@ -43,14 +43,18 @@ tide__path_down(struct tide__path *path, unsigned level, tide__ref ref, uint64_t
     path->last = last;
 }
 
-static inline void
+/* From the root. Returns the height of the tree. */
+static inline unsigned
 tide__path_find(const struct tide *tree, uint64_t address, struct tide__path *path)
 {
-    tide__path_down(path, tree->height, tide__root(tree), UINT64_MAX, address);
+    unsigned height = tree->height;
+
+    tide__path_down(path, height, tide__root(tree), UINT64_MAX, address);
+    return height;
 }
 
 /* Go on to the next node of a level, 0 for the leaves, and down from there along its lowest
- * children. Returns whether there is one. The height is that of the tree when the path was found. */
+ * children. Returns whether there is one. The height is what finding the path returned. */
 static inline bool
 tide__path_next(struct tide__path *path, unsigned height, unsigned level)
 {

@@ -206,7 +206,7 @@ pop_fresh(struct tide__pool *pool)
     union tide__node *node;
 
     if (pool->fresh_count == 0) {
-        tide__holds(pool->filling->next != NULL); /* it has what of free_count is not freed */
+        tide__holds(pool->filling->next != NULL); /* free_count is not 0 */
         begin_chunk(pool, pool->filling->next);
     }
     node = (union tide__node *)(void *)pool->fresh;

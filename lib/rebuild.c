@@ -388,9 +388,9 @@ make_room(struct tide__rebuild *rebuild)
     if (leaves <= 2)
         return true;
     /* Flags of the caller's make two leaves of a compact one; those at both ends may become three. */
-    units = 2 * leaves + 2 * TIDE__FANOUT + 8;
+    units = 2 * leaves + (size_t)2 * TIDE__FANOUT + 8;
     nodes += TIDE__LEVELS;
-    built = 2 * units + 2 * TIDE__FANOUT * TIDE__LEVELS;
+    built = 2 * units + (size_t)2 * TIDE__FANOUT * TIDE__LEVELS;
     rebuild->scratch_size = 2 * units * sizeof(struct tide__unit) +
                             nodes * sizeof(struct tide__unlinked) +
                             built * sizeof(union tide__node *);

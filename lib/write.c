@@ -286,9 +286,8 @@ static bool
 find_first(const struct tide *tree, uint64_t start, uint64_t last, struct tide__path *path,
            struct tide_mapping *mapping)
 {
-    unsigned height = tree->height;
+    unsigned height = tide__path_find(tree, start, path);
 
-    tide__path_find(tree, start, path);
     while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping))
         if (path->last >= last || !tide__path_next(path, height, 0))
             return false;
@@ -300,9 +299,8 @@ static void
 find_last(const struct tide *tree, uint64_t last, struct tide__path *path,
           struct tide_mapping *mapping)
 {
-    unsigned height = tree->height;
+    unsigned height = tide__path_find(tree, last, path);
 
-    tide__path_find(tree, last, path);
     while (!tide__leaf_prev(path->leaf, tide__live(path->leaf), last, mapping))
         if (!tide__path_prev(path, height))
             return;

@@ -420,7 +420,7 @@ keep_text(char *room, size_t size, const char *text)
     size_t used = 0;
 
     for (; *text != '\0' && used < size - 1; text++)
-        room[used++] = *text >= ' ' && *text <= '~' ? *text : '?';
+        room[used++] = (char)(*text >= ' ' && *text <= '~' ? *text : '?');
     room[used] = '\0';
 }
 
