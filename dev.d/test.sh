@@ -138,6 +138,7 @@ test_static() {
         note 'release: the models are left out, spin is not here'
         [ -z "${CI:-}" ] || count 1
     fi
+    run_analysis shellcheck cppcheck tidy # the others take minutes
     # Every release of clang-format formats differently, so it is this one or none.
     for formatter in clang-format-14 clang-format; do
         if "$formatter" --version 2>/dev/null | grep -q 'version 14\.'; then
@@ -154,7 +155,8 @@ test_static() {
 command_test() {
     local part begin=$SECONDS
     [ $# -gt 0 ] || set -- static release tiny asan tsan
-    need "${needs_build[@]}" "${needs_replay[@]}" "${needs_bench[@]}" "${needs_test[@]}"
+    need "${needs_build[@]}" "${needs_replay[@]}" "${needs_bench[@]}" "${needs_test[@]}" \
+        "${needs_analyse[@]}"
     for part; do
         case $part in
         static) test_static ;;
