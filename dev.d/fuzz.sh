@@ -3,13 +3,17 @@
 #
 # What tries inputs and what changes the library: both ask what the tests are worth. Read by ../dev.
 
-# fuzz_choose AREA: by fuzz_engine (libfuzzer or afl) and fuzz_fast (without sanitizers), sets fuzz_build, a build of
+# fuzz_choose AREA: by fuzz_engine (libfuzzer, afl or random) and fuzz_fast (without sanitizers), sets fuzz_build, a build of
 # its own beside the presets for each of these, fuzz_compiler, and fuzz_programs.
 fuzz_choose() {
     local area=$1
     [ -f "$root/fuzz/fuzz_$area.c" ] || die "fuzz: no such target: $area"
     fuzz_programs=("fuzz_$area")
     [ "$area" = trace ] || fuzz_programs+=("fuzz_${area}_tiny") # without nodes
+    if [ "$fuzz_engine" = random ]; then # of no coverage: any build will do
+        fuzz_build="$root/build/release"
+        return
+    fi
     fuzz_build="$root/build/fuzz"
     fuzz_compiler=$compiler
     if [ "$fuzz_engine" = afl ]; then
@@ -24,6 +28,10 @@ fuzz_choose() {
 configure_fuzz() {
     local preset=asan
     local -a fresh=() environment=()
+    if [ "$fuzz_engine" = random ]; then
+        configure release -DTIDE_BUILD_TESTS=ON
+        return
+    fi
     if $fuzz_fast; then
         preset=release
     fi
@@ -115,6 +123,22 @@ run_afl() {
     return "$status"
 }
 
+# run_random PROGRAM AREA SECONDS: what chance makes of all seeds, another each time; SEED= is in the log.
+run_random() {
+    local finding="$fuzz_build/findings/$1" from status=0
+    local -a sources=("$root/fuzz/corpus/$2")
+    for from in "$root"/build/fuzz*/corpus/"$2"; do
+        [ ! -d "$from" ] || sources+=("$from")
+    done
+    mkdir -p "${finding%/*}"
+    "$fuzz_build/bin/$1" --random "$3" --seed "$RANDOM$RANDOM" --finding "$finding" "${sources[@]}" \
+        >"$fuzz_build/$1.log" 2>&1 || status=$?
+    tail -n 20 "$fuzz_build/$1.log"
+    stage_remark=$(sed -n 's/^tried: //p' "$fuzz_build/$1.log")
+    [ "$status" -eq 0 ] || stage_remark="input: $finding"
+    return "$status"
+}
+
 # merge_corpus AREA: what covers as much with fewer and smaller inputs, of all that any engine has kept.
 merge_corpus() {
     local area=$1 program kept="$fuzz_build/merged/$1" from
@@ -133,7 +157,7 @@ merge_corpus() {
     stage_remark="$(find "$root/fuzz/corpus/$area" -type f | wc -l) inputs"
 }
 
-# fuzz [--engine afl] [--fast] [--merge] [TARGET] [SECONDS]: try inputs on both builds, half the time each (operations, 60 s)
+# fuzz [--engine NAME] [--fast] [--merge] [TARGET] [SECONDS]: try inputs on both builds, half the time each (operations, 60 s)
 command_fuzz() {
     local fuzz_engine=libfuzzer fuzz_fast=false merge=false fuzz_build fuzz_compiler program status=0
     local -a fuzz_programs=()
@@ -147,12 +171,15 @@ command_fuzz() {
         shift
     done
     local area=${1:-operations} seconds=${2:-60}
-    [[ $fuzz_engine =~ ^(libfuzzer|afl)$ ]] || die "fuzz: no such engine: $fuzz_engine"
+    [[ $fuzz_engine =~ ^(libfuzzer|afl|random)$ ]] || die "fuzz: no such engine: $fuzz_engine"
+    ! $merge || [ "$fuzz_engine" = libfuzzer ] || die 'fuzz: libFuzzer merges'
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "fuzz: not a number of seconds: $seconds"
     need "${needs_build[@]}" "${needs_test[@]}" pc:libzstd=libzstd-dev
-    [ "$fuzz_engine" = libfuzzer ] || need afl-clang-fast=afl++
-    stage 'fuzz: find a compiler' sanitizer address,undefined || exit 1
-    [[ ${compiler##*/} == clang* ]] || die 'fuzz: needs clang and its sanitizers'
+    [ "$fuzz_engine" != afl ] || need afl-clang-fast=afl++
+    if [ "$fuzz_engine" != random ]; then
+        stage 'fuzz: find a compiler' sanitizer address,undefined || exit 1
+        [[ ${compiler##*/} == clang* ]] || die 'fuzz: needs clang and its sanitizers'
+    fi
     fuzz_choose "$area"
     stage 'fuzz: configure' configure_fuzz || exit 1
     stage 'fuzz: build' build_fuzz || exit 1
