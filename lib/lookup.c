@@ -8,9 +8,25 @@ const union tide__node tide__empty = { .leaf = { .used = TIDE__USED_UP } };
 
 TIDE__DEFINE_LOOKUP(portable)
 
+/* Planted bug 46: the answer is of a moment at which nothing was written, so it may never come. */
+static bool
+lookup_undisturbed(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
+{
+    uint64_t before;
+    bool found;
+
+    do {
+        before = tree->mappings;
+        found = tree->lookup(tree, address, mapping);
+    } while (tree->mappings != before);
+    return found;
+}
+
 bool
 tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
+    if (tide__planted(46))
+        return lookup_undisturbed(tree, address, mapping);
     return tree->lookup(tree, address, mapping);
 }
 

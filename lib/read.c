@@ -25,8 +25,11 @@ bool
 tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     for (;;) {
+        uint64_t before = tide__planted(47) ? tree->mappings : 0;
         struct tide__owner owner = tide__find_owner(tree, address);
 
+        if (tide__planted(47) && tree->mappings != before)
+            continue;
         if (tide__leaf_prev(owner.leaf, owner.live, address, mapping))
             return true;
         if (owner.start == 0)
