@@ -13,12 +13,8 @@ count() {
     fi
 }
 
-run_ctest() {
-    local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
-    rm -f "$report"
-    # shellcheck disable=SC2086 # the launcher is words
-    (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
-        --output-junit "$report") || status=$?
+# count_report REPORT STATUS: what ctest, which returned STATUS, wrote down; sets tests, bad_ones, skipped.
+count_report() {
     read -r tests bad_ones skipped < <(awk '
         function attribute(name) {
             return match($0, name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 2) + 0 : 0
@@ -28,14 +24,23 @@ run_ctest() {
         /disabled="/ { disabled = attribute("disabled") }
         /skipped="/ { skipped = attribute("skipped") }
         /<testcase/ { exit }
-        END { print tests + 0, failures + 0, disabled + skipped }' "$report" 2>/dev/null) || true
+        END { print tests + 0, failures + 0, disabled + skipped }' "$1" 2>/dev/null) || true
     tests=${tests:-0} bad_ones=${bad_ones:-0} skipped=${skipped:-0}
     # ctest itself failed, or found no test at all.
-    [ "$status" -eq 0 ] || [ "$bad_ones" -gt 0 ] || bad_ones=1 tests=$((tests + 1))
+    [ "$2" -eq 0 ] || [ "$bad_ones" -gt 0 ] || bad_ones=1 tests=$((tests + 1))
     passed=$((passed + tests - bad_ones - skipped))
     failed=$((failed + bad_ones))
     stage_remark="$((tests - bad_ones - skipped)) passed, $bad_ones failed"
     [ "$skipped" -eq 0 ] || stage_remark+=", $skipped skipped"
+}
+
+run_ctest() {
+    local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
+    rm -f "$report"
+    # shellcheck disable=SC2086 # the launcher is words
+    (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
+        --output-junit "$report") || status=$?
+    count_report "$report" "$status"
     return "$status"
 }
 

@@ -6,6 +6,7 @@
 #ifndef TIDE_LIB_ATOMIC_H
 #define TIDE_LIB_ATOMIC_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@
 typedef _Atomic(uintptr_t) tide__atomic_ref;
 typedef _Atomic(uint32_t) tide__atomic_u32;
 typedef _Atomic(uint16_t) tide__atomic_u16; /* never one that publishes */
+
+static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+              "a lookup takes no lock, not one inside of an atomic either");
 
 /* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
  * and who sees them are listed in docs/memory-model.md. */

@@ -27,7 +27,9 @@
 #define TIDE__SEARCH_AVX2 1
 #include <immintrin.h>
 #elif !defined(TIDE_PORTABLE_SEARCH) && !defined(TIDE_TINY) && defined(__GNUC__) && \
-    !defined(__SANITIZE_THREAD__)
+    !defined(__SANITIZE_THREAD__) &&                                                \
+    (defined(__SSE2__) || defined(__ARM_NEON) || defined(__VSX__) || defined(__VX__))
+/* Where the machine has none of sixteen bytes the compiler would take them apart, through memory. */
 #define TIDE__SEARCH_VECTORS 1
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -289,8 +291,7 @@ tide__rank_wide(const struct tide__inner *node, uint64_t address)
 
 #if defined(TIDE__SEARCH_VECTORS)
 
-/* Sixteen bytes, which every machine with vectors has; elsewhere the compiler takes them apart. They
- * may alias the atomic slots. */
+/* They may alias the atomic slots. */
 typedef uint32_t tide__four __attribute__((vector_size(16), may_alias));
 typedef uint64_t tide__two __attribute__((vector_size(16), may_alias));
 

@@ -16,6 +16,8 @@
 #include <string.h>
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h> /* has no aligned_alloc, for free could not free it */
 #endif
 
 /* ----------------------------------------------------------------------------------- options -- */
@@ -66,7 +68,11 @@ libc_allocate(void *context, size_t alignment, size_t size)
     if (size >= HUGE_PAGE)
         return map_block(alignment, size);
 #endif
+#if defined(_WIN32)
+    return _aligned_malloc(size, alignment);
+#else
     return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+#endif
 }
 
 static void
@@ -80,7 +86,11 @@ libc_release(void *context, void *memory, size_t size)
     }
 #endif
     (void)size;
+#if defined(_WIN32)
+    _aligned_free(memory);
+#else
     free(memory);
+#endif
 }
 
 static const struct tide_allocator libc_allocator = { libc_allocate, libc_release, NULL, NULL };

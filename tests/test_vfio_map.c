@@ -5,6 +5,7 @@
  */
 #include "support/vfio_unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct map_case {

@@ -21,7 +21,14 @@ same_mapping(const struct tide_mapping *a, const struct tide_mapping *b)
            a->flags == b->flags;
 }
 
-__attribute__((format(printf, 2, 3))) static bool
+/* By printf the compiler for Windows means one without %z. */
+#if defined(__MINGW32__)
+#define PRINTF gnu_printf
+#else
+#define PRINTF printf
+#endif
+
+__attribute__((format(PRINTF, 2, 3))) static bool
 differ(struct why *why, const char *format, ...)
 {
     va_list arguments;
