@@ -3,11 +3,9 @@
 #
 # The library keeps no state and asks nothing of the system but memory: no writable or thread-local
 # data in the archive, no undefined symbol but those of libc listed here (__cpu_model is the
-# compiler's, for choosing the lookup), and no global name without the prefix (but the weak and hidden one that
-# the notes of static probes share). With assertions it needs what these do.
 # compiler's, for choosing the lookup, as are 64-bit divisions and shifts of 32-bit machines: but no __atomic_,
 # which may take a lock), and no global name without the prefix (but the weak and hidden one that
-# the notes of static probes share, and i386's way to the address of code).
+# the notes of static probes share, and i386's way to the address of code). With assertions it needs what these do.
 set -eu
 
 archive=$1
@@ -30,8 +28,7 @@ data=$("${OBJDUMP:-objdump}" -h "$archive" | awk '$2 ~ /^\.(t?data|t?bss)(\.|$)/
 defined=$("$nm" --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
 needed=$("$nm" --undefined-only "$archive" 2>/dev/null | awk 'NF == 2 { print $2 }' | sort -u |
     grep -vxF "$defined" |
-    grep -vxE 'aligned_alloc|free|memcmp|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'"${asserting:-}" || true)
-    grep -vxE 'aligned_alloc|free|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|\.TOC\.|__u(div|mod)di3|__aeabi_u?[il]?div(mod)?|__aeabi_l(lsl|lsr|asr|mul)' || true)
+    grep -vxE 'aligned_alloc|free|memcmp|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|\.TOC\.|__u(div|mod)di3|__aeabi_u?[il]?div(mod)?|__aeabi_l(lsl|lsr|asr|mul)'"${asserting:-}" || true)
 [ -z "$needed" ] || complain "symbols from elsewhere" "$needed"
 
 foreign=$("$nm" --extern-only --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
