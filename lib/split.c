@@ -30,14 +30,14 @@ struct split {
 };
 
 static bool
-is_possible(const struct split *split)
+is_possible(const struct split *split, unsigned height)
 {
     const struct tide *tree = split->tree;
     tide__ref leaf = split->path.leaf;
 
-    if (tree->height > 1 && tide__is_frozen(tree, split->path.level[2].ref))
+    if (height > 1 && tide__is_frozen(tree, split->path.level[2].ref))
         return false;
-    return tree->height > 0 && tide__kind_of(leaf) != TIDE__PLAIN &&
+    return height > 0 && tide__kind_of(leaf) != TIDE__PLAIN &&
            tide__leaf_is_full(leaf, tide__live(leaf)) &&
            tide__inner_of(split->path.level[1].ref)->count < TIDE__FANOUT;
 }
@@ -60,6 +60,7 @@ divide(struct split *split)
     uint32_t start[TIDE__COMPACT_SLOTS + 1];
     unsigned slots = split->slots;
 
+    tide__holds(slots > 0); /* the leaf is full */
     for (unsigned i = 0; i <= slots; i++) {
         start[i] = i < slots ? tide__u32_load_relaxed(tide__starts_of(split->leaf) + i)
                              : tide__granule(split->mapping->start, leaf->shift);
@@ -205,14 +206,14 @@ tide__split(struct tide *tree, const struct tide_mapping *mapping)
 {
     struct split split;
     struct tide__unlinked unlinked[2];
-    unsigned unlinked_count = 0;
+    unsigned unlinked_count = 0, height;
     tide__ref left, right;
 
     split.tree = tree;
     split.mapping = mapping;
     split.node[0] = split.node[1] = split.node[2] = NULL;
-    tide__path_find(tree, mapping->start, &split.path);
-    if (!is_possible(&split))
+    height = tide__path_find(tree, mapping->start, &split.path);
+    if (!is_possible(&split, height))
         return 1;
     split.leaf = split.path.leaf;
     split.slots = tide__slots_of(split.leaf);

@@ -15,6 +15,7 @@
 struct thaw {
     struct tide *tree;
     struct tide__path path;
+    unsigned height; /* of the tree */
     unsigned
         count; /* of frozen nodes, the leaf and those above it: what is above them is not frozen */
     union tide__node *node[TIDE__MAX_HEIGHT + 1];
@@ -72,7 +73,7 @@ publish(const struct thaw *thaw, tide__ref ref)
     struct tide *tree = thaw->tree;
 
     tide__publish_leaving(tree, thaw->path.leaf);
-    if (thaw->count <= tree->height) {
+    if (thaw->count <= thaw->height) {
         const struct tide__step *above = &thaw->path.level[thaw->count];
 
         tide__publish_child(tide__inner_of(above->ref), above->index, ref);
@@ -92,11 +93,12 @@ tide__thaw(struct tide *tree, uint64_t address)
     thaw.tree = tree;
     thaw.count = 0;
     thaw.node[0] = NULL;
-    tide__path_find(tree, address, &thaw.path);
-    while (thaw.count <= tree->height && tide__is_frozen(tree, frozen_at(&thaw, thaw.count))) {
+    thaw.height = tide__path_find(tree, address, &thaw.path);
+    while (thaw.count <= thaw.height && tide__is_frozen(tree, frozen_at(&thaw, thaw.count))) {
         unlinked[thaw.count] = (struct tide__unlinked){ frozen_at(&thaw, thaw.count), 1, 0 };
         thaw.count++;
     }
+    tide__holds(thaw.count > 0); /* the leaf is frozen */
     if (!get_nodes(&thaw))
         return false;
     publish(&thaw, build(&thaw));
