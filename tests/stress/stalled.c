@@ -244,10 +244,10 @@ add_op(enum op_kind kind)
     act.transaction = kind == OP_BEGIN;
 }
 
-enum { ACT_KINDS = 8 + 4 };
+enum { ACT_KINDS = 8 + 5 };
 
-/* One write of each kind; a few small ones, so that slots are used up; a transaction, committed or not;
- * one beside a snapshot that comes and goes. */
+/* One write of each kind; a few small ones, so that slots are used up; a transaction, committed or not, or
+ * of small changes here and there; one beside a snapshot that comes and goes. */
 static void
 plan_act(uint64_t kind)
 {
@@ -263,11 +263,11 @@ plan_act(uint64_t kind)
     } else if (kind == 8) {
         for (uint64_t i = 0; i < several; i++)
             add_step(i % 2 == 0 ? STEP_UNMAP : STEP_MAP);
-    } else if (kind < 11) {
+    } else if (kind < 12) {
         add_op(OP_BEGIN);
         for (uint64_t i = 0; i < several; i++)
-            add_step(pick(8));
-        add_op(kind == 9 ? OP_COMMIT : OP_ABORT);
+            add_step(kind == 11 ? STEP_PROTECT : pick(8));
+        add_op(kind == 10 ? OP_ABORT : OP_COMMIT);
     } else {
         add_op(OP_TAKE);
         add_step(pick(8));
