@@ -31,10 +31,10 @@ tide__has_no_other_writer(const struct tide *tree)
 bool
 tide__may_ask(const struct tide *tree)
 {
-    const struct tide_rcu *rcu = &tree->retire.rcu;
+    const struct tide__guard *guard = &tree->origin->guard;
 
-    return rcu->read_ongoing == NULL || tide__has_no_other_writer(tree) ||
-           rcu->read_ongoing(rcu->context);
+    return guard->read_ongoing == NULL || tide__has_no_other_writer(tree) ||
+           guard->read_ongoing(guard->context);
 }
 
 struct tide *

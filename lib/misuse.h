@@ -12,16 +12,19 @@
 #include "atomic.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 struct tide;
 
 #ifndef NDEBUG
 
-/* In each tree, transaction and snapshot. */
+/* In each tree, transaction and snapshot. All but alive are of a tree alone. */
 struct tide__guard {
-    tide__atomic_ref alive;   /* TIDE__ALIVE, until it is destroyed, ended or released */
-    tide__atomic_ref writing; /* the thread inside a write, or 0; of a tree alone */
-    unsigned calls;           /* of that thread: removal callbacks may call again */
+    tide__atomic_ref alive;              /* TIDE__ALIVE, until it is destroyed, ended or released */
+    tide__atomic_ref writing;            /* the thread inside a write, or 0 */
+    unsigned calls;                      /* of that thread: removal callbacks may call again */
+    bool (*read_ongoing)(void *context); /* of the tree's RCU, where readers may look */
+    void *context;
 };
 #define TIDE__ALIVE ((uintptr_t)0x5449444d)
 
@@ -38,8 +41,11 @@ void tide__write_end(struct tide **tree);
 
 #define tide__set_alive(tree, yes) \
     tide__ref_store_relaxed(&(tree)->guard.alive, (yes) ? TIDE__ALIVE : 0)
+#define tide__set_sections(tree, rcu) \
+    ((tree)->guard.read_ongoing = (rcu)->read_ongoing, (tree)->guard.context = (rcu)->context)
 #else
-#define tide__set_alive(tree, yes) ((void)0)
+#define tide__set_alive(tree, yes)    ((void)0)
+#define tide__set_sections(tree, rcu) ((void)0)
 #endif
 
 /* A question by a reader; by the writer; the length of a write, to the end of the function. */

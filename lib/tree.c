@@ -214,6 +214,7 @@ tide_create(const struct tide_options *options, struct tide **result)
     if (options->rcu != NULL) {
         tree->retire.has_rcu = true;
         tree->retire.rcu = *options->rcu;
+        tide__set_sections(tree, options->rcu);
     }
     *result = tree;
     return 0;
