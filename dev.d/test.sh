@@ -15,6 +15,14 @@ count() {
 
 # count_report REPORT STATUS: what ctest, which returned STATUS, wrote down; sets tests, bad_ones, skipped.
 count_report() {
+# run_ctest PRESET OPTION...
+run_ctest() {
+    local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
+    shift
+    rm -f "$report"
+    # shellcheck disable=SC2086 # the launcher is words
+    (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
+        --output-junit "$report" "$@") || status=$?
     read -r tests bad_ones skipped < <(awk '
         function attribute(name) {
             return match($0, name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 2) + 0 : 0
@@ -154,6 +162,14 @@ test_static() {
         fi
     done
     note 'static: format left out, clang-format 14 is not here'
+}
+
+# memcheck [REGEX]: run the programs of the tests, or those so named, under valgrind
+command_memcheck() {
+    need "${needs_build[@]}" "${needs_test[@]}" valgrind=valgrind
+    stage 'memcheck: configure' configure memcheck -DTIDE_BUILD_TESTS=ON || exit 1
+    stage 'memcheck: build' build memcheck || exit 1
+    stage 'memcheck: test' run_ctest memcheck ${1:+-R "$1"}
 }
 
 # test [PRESET...]: run all tests (parts: static release tiny asan tsan debug), then count
