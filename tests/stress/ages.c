@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "support/program.h"
 #include "support/random.h"
@@ -227,9 +228,7 @@ change(struct tide_txn *txn)
         last = PLACES - 1;
     }
     widen(&first, &last);
-    if (dice < 112 && first + 8 < last)
-        unmap_places(txn, first, last);
-    else if (dice < 112 || (dice < 150 && ages.places[first].object != 0))
+    if (dice < 112 || (dice < 150 && ages.places[first].object != 0))
         unmap_places(txn, first, last);
     else
         map_places(txn, first, last);
@@ -558,8 +557,8 @@ run_round(uint64_t number, uint64_t writes, unsigned readers, struct watch_reade
     pthread_t background;
 
     ages.mode = &modes[number % MODES];
-    ages.with_snapshots = number / MODES % 2 == 1;
-    ages.with_transactions = number / MODES % 3 > 0;
+    ages.with_snapshots = (number + number / MODES) % 2 == 1;
+    ages.with_transactions = (number / 2 + number / MODES) % 3 > 0;
     ages.indexes = number % 4 == 3 ? TIDE_INDEX_HOLES : 0;
     make_tree();
     atomic_store(&ages.done, false);
@@ -595,45 +594,69 @@ run_round(uint64_t number, uint64_t writes, unsigned readers, struct watch_reade
         pthread_join(background, NULL);
 }
 
+/* As long as was asked for: until all of these are reached. */
+struct length {
+    uint64_t rounds, seconds, touches, compared;
+    time_t begin;
+};
+
 static uint64_t
 touches_of(const struct watch_reader *sum)
 {
     return sum->entered[0] + sum->entered[1] + sum->in_snapshots;
 }
 
-int
-main(int argc, char **argv)
+static bool
+goes_on(const struct length *length, uint64_t rounds, const struct watch_reader *sum)
 {
-    static struct watch_reader sum;
-    uint64_t rounds = program_number(argc, argv, "--rounds", 12);
-    uint64_t touches = program_number(argc, argv, "--touches", 0);
-    uint64_t compared = program_number(argc, argv, "--compared", 0);
-    uint64_t writes = program_number(argc, argv, "--writes", 4000);
-    uint64_t readers = program_number(argc, argv, "--readers", 2);
-    uint64_t seed = program_number(argc, argv, "--seed", 20261129);
+    if (length->seconds != 0)
+        return (uint64_t)(time(NULL) - length->begin) < length->seconds;
+    return rounds < length->rounds || touches_of(sum) < length->touches ||
+           watch_counts.compared < length->compared;
+}
 
-    program_usage(argc, argv,
-                  "--rounds N --touches N --compared N --writes N --readers N --seed N --bug N");
-    tide__watch_bug = (int)program_number(argc, argv, "--bug", 0);
-    if (readers < 1 || readers > READERS_MOST)
-        return 2;
-    printf("SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    ages.random.state = seed;
-    for (uint64_t i = 0;
-         i < rounds || touches_of(&sum) < touches || watch_counts.compared < compared; i++)
-        run_round(i, writes, (unsigned)readers, &sum);
-    printf("%" PRIu64 " writes, %" PRIu64 " commits, %" PRIu64 " aborts, %" PRIu64 " snapshots\n",
-           ages.writes, ages.commits, ages.aborts, ages.taken);
-    watch_print(&sum);
+static void
+print_all(const struct watch_reader *sum)
+{
+    watch_print(sum);
     printf("  nodes retired: %" PRIu64 "; compared when their grace period was over: %" PRIu64
            ", when snapshots did not need them any more: %" PRIu64 "\n",
            watch_counts.retired, watch_counts.compared, watch_counts.held);
     printf("  frozen nodes compared: %" PRIu64 "; free nodes, when used again: %" PRIu64 "\n",
            watch_counts.frozen, watch_counts.poisoned);
-    printf("  most that waited: %" PRIu64 " KiB\n", ages.most_waiting >> 10);
+    printf("  commits: %" PRIu64 ", aborts: %" PRIu64 ", snapshots: %" PRIu64
+           "; most that waited: %" PRIu64 " KiB\n",
+           ages.commits, ages.aborts, ages.taken, ages.most_waiting >> 10);
+    printf("%" PRIu64 " nodes entered, none of age 2 or more; %" PRIu64
+           " retired nodes compared; %" PRIu64 " writes; 0 violations\n",
+           touches_of(sum), watch_counts.compared, ages.writes);
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct watch_reader sum;
+    struct length length = { program_number(argc, argv, "--rounds", 12),
+                             program_number(argc, argv, "--seconds", 0),
+                             program_number(argc, argv, "--touches", 0),
+                             program_number(argc, argv, "--compared", 0), time(NULL) };
+    uint64_t writes = program_number(argc, argv, "--writes", 4000);
+    uint64_t readers = program_number(argc, argv, "--readers", 2);
+
+    program_usage(argc, argv,
+                  "--rounds N --seconds N --touches N --compared N --writes N --readers N"
+                  " --seed N --bug N");
+    ages.random.state = program_number(argc, argv, "--seed", 20261129);
+    tide__watch_bug = (int)program_number(argc, argv, "--bug", 0);
+    if (readers < 1 || readers > READERS_MOST)
+        return 2;
+    printf("SEED=%" PRIu64 "\n", ages.random.state);
+    fflush(stdout);
+    for (uint64_t i = 0; goes_on(&length, i, &sum); i++)
+        run_round(i, writes, (unsigned)readers, &sum);
     /* Or it has shown nothing. */
     if (sum.entered[1] == 0 || sum.left[1] == 0 || sum.objects[1] == 0)
         watch_fail("no reader came to anything that had been unlinked");
+    print_all(&sum);
     return 0;
 }
