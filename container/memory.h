@@ -32,7 +32,7 @@ tide__memory_allocate(const struct tide_allocator *allocator, size_t size)
 {
     if (allocator->allocate == NULL)
         return malloc(size);
-    return allocator->allocate(allocator->context, sizeof(max_align_t), size);
+    return allocator->allocate(allocator->context, _Alignof(max_align_t), size);
 }
 
 static inline void
