@@ -4,6 +4,7 @@
  * listed, prepared by the listeners, applied to the tree or the batch, and told.
  */
 #include "arithmetic.h"
+#include "atomic.h" /* tide__planted */
 #include "container.h"
 #include "memory.h"
 
@@ -305,7 +306,7 @@ carry_out(struct tide_container *container, const struct change *change,
         error = tide__listeners_prepare(container, first);
     if (error == 0) {
         error = apply(container, change, result);
-        if (error != 0)
+        if (error != 0 && !tide__planted(48))
             tide__listeners_undo(container, first);
     }
     if (error != 0)

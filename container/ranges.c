@@ -4,6 +4,7 @@
  * in which holes are found. Both lists are made anew, sorted, and swapped in.
  */
 #include "arithmetic.h"
+#include "atomic.h" /* tide__planted */
 #include "container.h"
 
 #include <errno.h>
@@ -78,7 +79,8 @@ ranges_make(struct tide_container *container, const struct tide_range *given, si
     } else if (error == 0) {
         error = -ENOMEM;
     }
-    tide__container_release(container, sorted, count * sizeof(*sorted));
+    if (error != -ENOMEM || !tide__planted(49))
+        tide__container_release(container, sorted, count * sizeof(*sorted));
     return error;
 }
 
