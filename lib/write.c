@@ -141,12 +141,12 @@ map_into_copy(struct tide *tree, const struct tide_mapping *mapping)
     copy = tide__leaf_copy(node, site->leaf, site->live, tree->epoch);
     bit = tide__leaf_fill(copy, mapping);
     tide__u32_store_relaxed(&node->leaf.live, tide__live(copy) | bit);
-    tide__publish_leaving(tree, site->leaf);
+    /* There is an RCU, and no transaction: else slots would have been renewed. So nothing is severed. */
+    tide__publish_dead(site->leaf);
     if (site->parent != 0)
         tide__publish_child(tide__inner_of(site->parent), site->index, copy);
     else
         tide__publish_root(tree, copy);
-    tide__publish_severed(tree);
     site->leaf = copy;
     tree->empty -= site->live == 0 && site->parent != 0;
     tide__count_mapped(tree, mapping->start, mapping->last);

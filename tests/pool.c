@@ -2,7 +2,8 @@
 /*
  * The pool gives out every free node exactly once, whatever was dropped before: after unmaps of
  * every extent the free nodes are taken to the last one, and are as many as were counted, no two the
- * same, and none of the tree. The only test that calls the pool itself.
+ * same, and none of the tree. And the reserve is as large as unmaps are promised, beside snapshots and in
+ * transactions too. The only test that calls the pool itself.
  */
 #include "../lib/pool.h"
 
@@ -149,9 +150,50 @@ drop_and_take(bool with_rcu, bool with_defer, uint64_t seed)
         die(test_alloc_verdict(&memory), seed);
 }
 
+static void
+expect_reserve(const struct tide *tree, const char *what)
+{
+    uint64_t reserve = tree->nodes == 0 ? 0 : tide__pool_reserve(tree, tree->height);
+
+    if (tree->pool.reserve != reserve || tree->pool.free_count < reserve)
+        die(what, 0);
+}
+
+static void
+keep_promises(bool with_rcu, bool with_defer)
+{
+    struct tide *tree = create(with_rcu, with_defer);
+    struct tide_snapshot *snapshot;
+    struct tide_txn *txn;
+
+    for (uint64_t count = 0; count < 400; count += 100) {
+        for (uint64_t i = 0; i < count; i++)
+            map(tree, (count + i) * 8, 0);
+        expect_reserve(tree, "another reserve than is promised");
+        if (tide_snapshot_take(tree, &snapshot) != 0)
+            die("no snapshot", 0);
+        expect_reserve(tree, "another reserve beside a snapshot");
+        if (tide_txn_begin(tree, &txn) != 0)
+            die("no transaction", 0);
+        expect_reserve(tide_txn_tree(txn), "another reserve in a transaction");
+        tide_txn_abort(txn);
+        expect_reserve(tree, "another reserve after an abort");
+        tide_snapshot_release(snapshot);
+        if (tide_unmap(tree, 0, UINT64_MAX, TIDE_UNMAP_SPLIT, NULL, NULL, NULL) != 0)
+            die("unmap failed", 0);
+        tide_barrier(tree);
+    }
+    tide_destroy(tree);
+    if (test_alloc_verdict(&memory) != NULL)
+        die(test_alloc_verdict(&memory), 0);
+}
+
 int
 main(void)
 {
+    keep_promises(false, false);
+    keep_promises(true, true);
+    keep_promises(true, false);
     for (uint64_t seed = 1; seed <= 100; seed++) {
         drop_and_take(false, false, seed);
         drop_and_take(true, true, seed);

@@ -251,6 +251,23 @@ Test(memory, tree_emptied_one_by_one_gives_memory_back)
 }
 
 /* One mapping that comes and goes is no reason to call the allocator. */
+/* Nothing was mapped, and nothing is over: only that the promise is withdrawn is new. */
+Test(memory, a_reserve_given_up_goes_with_the_next_write)
+{
+    struct tide_mapping mapping = M(0x1000, 0x1fff);
+
+    for (int kind = 0; kind < UNIT_KINDS; kind++) {
+        unit_open_kind((enum unit_kind)kind);
+        EXPECT_OK(tide_reserve(unit.tree, 2000));
+        cr_assert_gt(unit_stats().reserve_nodes, 2000);
+        EXPECT_OK(tide_reserve(unit.tree, 0));
+        EXPECT_OK(tide_map(unit.tree, &mapping));
+        cr_assert_lt(unit_stats().reserve_nodes, 100);
+        EXPECT_MAPPED(M(0x1000, 0x1fff));
+        unit_close();
+    }
+}
+
 Test(memory, small_tree_keeps_its_memory)
 {
     for (int rcu = 0; rcu < 2; rcu++) {

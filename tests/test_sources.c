@@ -418,6 +418,31 @@ Test(sources, a_callback_of_replace_finds_the_new_one_once)
     unit_close();
 }
 
+/* [10, 19] is in both versions of the index, and [0, 5] in the coming one with this target, now with another. */
+static void
+ask_for_both_in_order(const struct tide_mapping *piece, void *arg)
+{
+    (void)piece;
+    (void)arg;
+    told++;
+    EXPECT_SOURCES(500, 500, 0, 10);
+    EXPECT_SOURCES(300, 520, 0, 10, 30);
+}
+
+Test(sources, a_callback_of_replace_finds_sources_in_order)
+{
+    struct tide_mapping other = { 0, 5, 500, TIDE_READ };
+
+    told = 0;
+    open_indexed();
+    map(0, 5, 100, TIDE_READ);
+    map(10, 19, 500, TIDE_READ);
+    map(30, 39, 510, TIDE_READ);
+    EXPECT_OK(tide_replace(unit.tree, &other, ask_for_both_in_order, NULL));
+    cr_assert_eq(told, 1);
+    unit_close();
+}
+
 /* The index still has it to its old end. */
 static void
 ask_for_what_was_cut_off(const struct tide_mapping *piece, void *arg)

@@ -227,7 +227,8 @@ USUAL = ["kernels 200", "invariants", "test_snapshot", "versions --operations 10
 SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", "test_holes", "test_sources",
         "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
         "versions --operations 6000"]
-NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1"}
+NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1",
+         "version": "pool"}
 PATIENCE = 10  # how many times its usual time a program may take
 CC = shlex.split(os.environ.get("CC", "gcc"))
 # gcc 12 takes functions of tests/holes.c that store to a static struct for ones that store nothing.
