@@ -63,7 +63,7 @@ fuzz_dictionary() {
 # run_target COMMAND...: with what its sanitizers are told; AFL++ insists on no symbols.
 run_target() {
     local symbols=1
-    [ "$1" != afl-fuzz ] || symbols=0
+    [[ $1 != afl-* ]] || symbols=0
     # shellcheck disable=SC2086 # the launcher is words
     $launcher env ASAN_OPTIONS="abort_on_error=1:symbolize=$symbols:${TIDE_ASAN_OPTIONS:-}" \
         UBSAN_OPTIONS=print_stacktrace=1 "$@"
@@ -139,21 +139,27 @@ run_random() {
     return "$status"
 }
 
-# merge_corpus AREA: what covers as much with fewer and smaller inputs, of all that any engine has kept.
+# merge_corpus AREA: the fewest inputs, of all that any engine has kept, that reach as much; none of 512 bytes or more.
+# Seeds that are named keep-..., as those of findings, stay.
 merge_corpus() {
-    local area=$1 program kept="$fuzz_build/merged/$1" from
-    local -a sources=("$root/fuzz/corpus/$1")
-    for from in "$root"/build/fuzz*/corpus/"$area" "$root"/build/fuzz*/afl/fuzz_"$area"*/default/queue; do
-        [ ! -d "$from" ] || sources+=("$from")
+    local area=$1 program work="$fuzz_build/merge" from file
+    rm -rf "$work"
+    mkdir -p "$work/all" "$work/new"
+    for from in "$root/fuzz/corpus/$area" "$root"/build/fuzz*/corpus/"$area" \
+        "$root"/build/fuzz*/afl/fuzz_"$area"{,_tiny}/default/queue; do
+        [ -d "$from" ] || continue
+        while IFS= read -r -d '' file; do
+            cp "$file" "$work/all/$(sha1sum <"$file" | cut -c1-40)"
+        done < <(find "$from" -maxdepth 1 -type f -size -512c -print0)
     done
-    rm -rf "$kept"
-    mkdir -p "$kept"
     for program in "${fuzz_programs[@]}"; do
-        run_target "$fuzz_build/bin/$program" -merge=1 -max_len=511 -use_counters=0 "$kept" \
-            "${sources[@]}" || return
+        AFL_ALLOW_TMP=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 run_target afl-cmin -e -m none -t 20000 \
+            -i "$work/all" -o "$work/$program" -- "$fuzz_build/bin/$program" || return
+        cp "$work/$program"/* "$work/new/"
     done
+    find "$root/fuzz/corpus/$area" -name 'keep-*' -exec cp {} "$work/new" \;
     rm -rf "${root:?}/fuzz/corpus/$area"
-    mv "$kept" "$root/fuzz/corpus/$area"
+    mv "$work/new" "$root/fuzz/corpus/$area"
     stage_remark="$(find "$root/fuzz/corpus/$area" -type f | wc -l) inputs"
 }
 
@@ -172,7 +178,7 @@ command_fuzz() {
     done
     local area=${1:-operations} seconds=${2:-60}
     [[ $fuzz_engine =~ ^(libfuzzer|afl|random)$ ]] || die "fuzz: no such engine: $fuzz_engine"
-    ! $merge || [ "$fuzz_engine" = libfuzzer ] || die 'fuzz: libFuzzer merges'
+    ! $merge || fuzz_engine=afl
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "fuzz: not a number of seconds: $seconds"
     need "${needs_build[@]}" "${needs_test[@]}" pc:libzstd=libzstd-dev
     [ "$fuzz_engine" != afl ] || need afl-clang-fast=afl++

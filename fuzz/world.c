@@ -240,9 +240,10 @@ was_refused(struct world *world, const struct step *step, int got, int want, siz
     return true;
 }
 
-/* The pieces of a call are what they must be, or will be told. */
+/* The pieces of a call are what they must be, or will be told: of a transaction not before its commit, as
+ * check_told sees, though what was committed before may be told meanwhile. */
 static void
-check_pieces(struct world *world, const struct step *step, const struct model *model, size_t told)
+check_pieces(struct world *world, const struct step *step, const struct model *model)
 {
     struct model_list *due = world->txn != NULL ? &world->later : &world->due;
     struct why why;
@@ -256,7 +257,6 @@ check_pieces(struct world *world, const struct step *step, const struct model *m
     for (size_t i = 0; i < model->removed.count; i++) {
         model_list_add(due, &model->removed.items[i]);
     }
-    expect(world, world->txn == NULL || world->told.count == told, "told before the commit");
 }
 
 static void
@@ -289,7 +289,7 @@ write_step(struct world *world, const struct step *step, bool quiet)
     struct tide *tree = (struct tide *)(uintptr_t)current(world).tree;
     struct model *model = world->txn != NULL ? &world->inside : &world->model;
     struct model_list *list = step->deferred ? &world->told : &world->removed;
-    size_t refused = world->alloc.refused, told = world->told.count;
+    size_t refused = world->alloc.refused;
     struct tide_unmap_result result = { 7, 7, { 7, 7 } };
     char text[256];
     int got, want;
@@ -311,7 +311,7 @@ write_step(struct world *world, const struct step *step, bool quiet)
         expect(world, memcmp(&result, &model->result, sizeof(result)) == 0, "wrong result");
     }
     if (!quiet) {
-        check_pieces(world, step, model, told);
+        check_pieces(world, step, model);
     }
     after_write(world);
 }
