@@ -442,7 +442,7 @@ static bool
 ask_vfio_user(uint8_t op)
 {
     static uint64_t bits[8];
-    struct tide_vfio_user_entry entries[2];
+    struct tide_vfio_user_entry entries[3]; /* op / 64 at the most */
     union {
         struct tide_vfio_user_dma_map map;
         struct tide_vfio_user_dma_unmap unmap;
