@@ -357,6 +357,7 @@ ask_device(uint8_t op)
     static const struct tide_virtio_iommu_reserved reserved = { 0x1000, 0x2fff,
                                                                 TIDE_VIRTIO_IOMMU_RESV_MEM_T_MSI };
     uint32_t endpoint = op / 32 % 2;
+    int error;
 
     switch (op / 8 % 4) {
     case 0:
@@ -369,6 +370,8 @@ ask_device(uint8_t op)
         (void)tide_virtio_iommu_remove_endpoint(run.device, endpoint);
         expect(tide_virtio_iommu_add_endpoint(run.device, endpoint, &reserved, op / 64 % 2) <= 0,
                "an error is negative");
+        error = tide_virtio_iommu_add_endpoint(run.device, endpoint, &reserved, op / 64 % 2);
+        expect(error == 0 || error == -ENOMEM, "an endpoint is refused");
         return false;
     }
 }
