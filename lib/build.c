@@ -32,9 +32,10 @@ parting(const struct tide_mapping *mappings, size_t count, unsigned shift)
 
     if (first == last)
         return 0;
-    while (low < count && tide__is_in_frame(mappings[low].last, first, shift))
+    /* The highest ends beyond the first frame, and the lowest begins before the last one. */
+    while (tide__is_in_frame(mappings[low].last, first, shift))
         low++;
-    while (high > 0 && tide__is_in_frame(mappings[high - 1].start, last, shift))
+    while (tide__is_in_frame(mappings[high - 1].start, last, shift))
         high--;
     if (low > TIDE__PLAIN_SLOTS / 2 && tide__leaf_holds(mappings, low, shift) &&
         tide__leaf_holds(mappings + low, count - low, shift))
@@ -58,9 +59,12 @@ leaf_share(const struct tide__rebuild *rebuild, const struct tide_mapping *mappi
     part = parting(mappings, count, shift);
     if (part > 0)
         return part;
-    if (rebuild->split == TIDE__ASCENDING && tide__leaf_holds(mappings, count - 1, shift))
+    /* All but the new one, at one end, came from a leaf as they are. */
+    if (rebuild->split == TIDE__ASCENDING &&
+        !TIDE_NEVER(!tide__leaf_holds(mappings, count - 1, shift)))
         return count - 1;
-    if (rebuild->split == TIDE__DESCENDING && tide__leaf_holds(mappings + 1, count - 1, shift))
+    if (rebuild->split == TIDE__DESCENDING &&
+        !TIDE_NEVER(!tide__leaf_holds(mappings + 1, count - 1, shift)))
         return 1;
     for (size_t leaves = 2;; leaves++) {
         size_t share = (count + leaves - 1) / leaves;
@@ -124,11 +128,12 @@ have_frame(const struct tide__unit *children, size_t count, unsigned shift, uint
     for (size_t i = 0; i < count; i++)
         if (children[i].base == TIDE__NO_BASE || children[i].base != *base)
             return false;
-    /* Below the last granule, whose number is that of a separator not used. */
+    /* A separator lay between mappings of both sides when it was made: in the frame, if both children are, and
+     * below its last granule, whose number is that of a separator not used. */
     for (size_t i = 0; i + 1 < count; i++)
         if ((children[i].last & mask) != mask ||
-            !tide__is_in_frame(children[i].last, *base, shift) ||
-            tide__granule(children[i].last, shift) == TIDE__FRAME_MASK)
+            TIDE_NEVER(!tide__is_in_frame(children[i].last, *base, shift)) ||
+            TIDE_NEVER(tide__granule(children[i].last, shift) == TIDE__FRAME_MASK))
             return false;
     return true;
 }

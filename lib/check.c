@@ -265,8 +265,9 @@ check_indexes(struct check *check)
             return fail(check, reason);
     }
     nodes += tide__ledger_nodes(&indexes->replaced) + tide__ledger_nodes(&indexes->superseded);
-    return nodes == check->tree->index_nodes ||
-           fail(check, "I6: the number of nodes of indexes is not what was counted");
+    if (nodes != check->tree->index_nodes)
+        return fail(check, "I6: the number of nodes of indexes is not what was counted");
+    return true;
 }
 
 int
@@ -274,17 +275,17 @@ tide_check(const struct tide *tree, const char **reason)
 {
     struct check check = { .tree = tree, .reason = "sound" };
     tide__ref root = tide__root(tree);
-    bool sound;
+    bool sound = true;
 
     tide__asked_by_writer(tree);
     if (!check_indexes(&check))
         sound = false;
     else if (tree->height > TIDE__MAX_HEIGHT)
         sound = fail(&check, "I1: the tree is higher than any can be");
-    else if (root == tide__empty_ref())
-        sound = tree->height == 0 || fail(&check, "I1: an empty tree has a height");
-    else
+    else if (root != tide__empty_ref())
         sound = check_node(&check, root, 0, UINT64_MAX, tree->height);
+    else if (tree->height != 0)
+        sound = fail(&check, "I1: an empty tree has a height");
     sound = sound && check_counters(&check);
     if (reason != NULL)
         *reason = check.reason;

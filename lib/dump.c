@@ -21,7 +21,7 @@ struct text {
 static void
 flush(struct text *text)
 {
-    if (text->error == 0 && text->used > 0)
+    if (text->error == 0)
         text->error = text->write(text->buffer, text->used, text->arg);
     text->used = 0;
 }

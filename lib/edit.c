@@ -18,9 +18,8 @@ tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
 {
     unsigned count = 0;
 
-    *unchanged = !tide__overlaps(mapping, edit->start, edit->last) ||
-                 (edit->kind == TIDE__PROTECT &&
-                  mapping->flags == tide__protected_flags(mapping, edit->flags));
+    *unchanged = edit->kind == TIDE__PROTECT &&
+                 mapping->flags == tide__protected_flags(mapping, edit->flags);
     if (*unchanged) {
         pieces[0] = *mapping;
         return 1;
@@ -222,7 +221,7 @@ apply_in_place(struct tide__edit *edit, const struct in_place *change)
     struct tide *tree = edit->tree;
     tide__ref leaf = edit->left.leaf;
     struct tide__notice notice = { .fn = edit->fn, .arg = edit->arg };
-    unsigned notices = edit->fn != NULL && edit->deferred && change->gone != 0;
+    unsigned notices = edit->fn != NULL && edit->deferred; /* something goes */
     uint32_t fresh = 0;
 
     if (notices > 0) {

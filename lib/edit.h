@@ -143,8 +143,8 @@ tide__protected_flags(const struct tide_mapping *mapping, uint32_t flags)
     return flags | (mapping->flags & TIDE_OPAQUE);
 }
 
-/* What becomes of one mapping: unchanged is true, or it is replaced by up to three pieces, and
- * accounted for. Returns their number. */
+/* What becomes of one mapping that shares an address with the range: unchanged is true, or it is
+ * replaced by up to three pieces, and accounted for. Returns their number. */
 unsigned tide__edit_pieces(struct tide__edit *edit, const struct tide_mapping *mapping,
                            struct tide_mapping pieces[3], bool *unchanged);
 

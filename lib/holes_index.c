@@ -42,10 +42,11 @@ static bool
 join(struct tide *tree, uint64_t start, uint64_t last)
 {
     struct tide__index *index = &tree->indexes.index[TIDE__HOLES];
-    struct tide__entry beside;
+    struct tide__entry beside = mark; /* above all holes */
 
-    if (last < UINT64_MAX && tide__index_up(index->next, true, last + 1, 0, 0, &beside) &&
-        beside.key == last + 1 && tide__is_hole(&beside)) {
+    if (last < UINT64_MAX)
+        (void)tide__index_up(index->next, true, last + 1, 0, 0, &beside);
+    if (beside.key == last + 1 && tide__is_hole(&beside)) {
         if (!take_out(tree, beside.key))
             return false;
         last = beside.last;
@@ -96,5 +97,5 @@ tide__holes_are_indexed(const struct tide *tree, uint64_t entries)
             entry.key != hole.start || !tide__is_hole(&entry) || entry.last != hole.last)
             return false;
     return entries == 1 && tide__index_up(root, true, mark.key, mark.value, 0, &entry) &&
-           entry.last == mark.last;
+           entry.value == mark.value;
 }

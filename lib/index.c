@@ -490,7 +490,9 @@ check_below(struct check *check, tide__ref ref, bool is_root, unsigned depth,
         check->entries += count_of(ref);
         if (check->depth == 0)
             check->depth = depth;
-        return check->depth == depth || fail(check, "I11: leaves of an index are not equally deep");
+        if (check->depth != depth)
+            return fail(check, "I11: leaves of an index are not equally deep");
+        return true;
     }
     for (uint32_t i = 0; i < count_of(ref); i++) {
         const struct tide__branch *here = branch(ref, i);

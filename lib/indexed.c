@@ -131,9 +131,9 @@ policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
         return false;
     if (policy == TIDE_UNMAP_EXACT)
         return low.start == edit->start && low.last == edit->last;
-    return !tide__edit_sticks_out(edit, &low) &&
-           tide_last_overlap(edit->tree, edit->start, edit->last, &high) &&
-           !tide__edit_sticks_out(edit, &high);
+    high = low;
+    (void)tide_last_overlap(edit->tree, edit->start, edit->last, &high);
+    return !tide__edit_sticks_out(edit, &low) && !tide__edit_sticks_out(edit, &high);
 }
 
 /* Whether a range has all that is mapped, so that an unmap need not look at it. Most are too short, as the
@@ -141,10 +141,12 @@ policy_allows(const struct tide__edit *edit, enum tide_unmap_policy policy)
 static bool
 has_all(const struct tide *tree, uint64_t start, uint64_t last)
 {
-    uint64_t low, high;
+    uint64_t low, high = 0;
 
-    return tree->bytes.low - 1 <= last - start && tide_low_watermark(tree, &low) && low >= start &&
-           tide_high_watermark(tree, &high) && high <= last;
+    if (tree->bytes.low - 1 > last - start || !tide_low_watermark(tree, &low))
+        return false;
+    (void)tide_high_watermark(tree, &high);
+    return low >= start && high <= last;
 }
 
 /* An index without entries is that of a tree in which nothing is mapped, whatever its kind. */

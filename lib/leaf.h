@@ -90,7 +90,7 @@ tide__leaf_fill(tide__ref ref, const struct tide_mapping *mapping)
     uint32_t taken = tide__leaf_of(ref)->used;
     unsigned slot;
 
-    if (tide__planted(11) && tide__live(ref) != 0) /* a slot written twice */
+    if (tide__planted(11)) /* a slot written twice */
         taken = tide__live(ref);
     slot = tide__lowest_bit(~taken);
     tide__slot_set(ref, slot, mapping);

@@ -53,6 +53,14 @@
 
 #include <assert.h>
 
+/* What can't be, for a reason that stands where it is used. The code that waits for it all the same is the only
+ * one that no test runs; where there are assertions, they see that nothing does. */
+#ifdef NDEBUG
+#define TIDE_NEVER(condition) (condition)
+#else
+#define TIDE_NEVER(condition) (assert(!(condition)), 0)
+#endif
+
 /* The tiny-node build reaches three levels within twenty operations. */
 #ifdef TIDE_TINY
 #define TIDE__FANOUT         3

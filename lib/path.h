@@ -59,16 +59,20 @@ static inline bool
 tide__path_next(struct tide__path *path, unsigned height, unsigned level)
 {
     for (unsigned up = level + 1; up <= height; up++) {
+ * children. There is one: nobody goes beyond the owner of an address that he looks for. */
+static inline void
+tide__path_next(const struct tide *tree, struct tide__path *path, unsigned level)
+{
+    for (unsigned up = level + 1; !TIDE_NEVER(up > tree->height); up++) {
         struct tide__step *step = &path->level[up];
 
         if (step->index + 1 < tide__inner_of(step->ref)->count) {
             step->index++;
             tide__path_down(path, up - 1, tide__child_at(step->ref, step->index),
                             tide__child_last(step->ref, step->index, step->last), 0);
-            return true;
+            return;
         }
     }
-    return false;
 }
 
 /* The leaf before, reached along the highest children. */
@@ -76,16 +80,20 @@ static inline bool
 tide__path_prev(struct tide__path *path, unsigned height)
 {
     for (unsigned up = 1; up <= height; up++) {
+/* The leaf before, reached along the highest children. There is one. */
+static inline void
+tide__path_prev(const struct tide *tree, struct tide__path *path)
+{
+    for (unsigned up = 1; !TIDE_NEVER(up > tree->height); up++) {
         struct tide__step *step = &path->level[up];
 
         if (step->index > 0) {
             step->index--;
             tide__path_down(path, up - 1, tide__child_at(step->ref, step->index),
                             tide__child_last(step->ref, step->index, step->last), UINT64_MAX);
-            return true;
+            return;
         }
     }
-    return false;
 }
 
 #endif

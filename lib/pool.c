@@ -390,8 +390,7 @@ tide__pool_drain(struct tide *tree)
 void
 tide__pool_trim(struct tide *tree)
 {
-    if (tree->nodes == 0 && tree->pool.free_count == tree->pool.allocated &&
-        !tree->pool.is_promised)
+    if (tree->pool.free_count == tree->pool.allocated && !tree->pool.is_promised)
         tide__pool_drain(tree);
 }
 

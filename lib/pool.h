@@ -39,7 +39,7 @@ uint64_t tide__pool_batches(const struct tide *tree, unsigned height);
 /* Give all memory back to the allocator, whatever it is used for. */
 void tide__pool_drain(struct tide *tree);
 
-/* The same, if nothing is used. */
+/* The same, if nothing is used; of a tree without nodes. */
 void tide__pool_trim(struct tide *tree);
 
 /* Before the allocator drops everything. */

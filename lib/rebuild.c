@@ -299,8 +299,9 @@ rebuild_root(struct tide__rebuild *rebuild, struct target *target)
         rebuild->units = rebuild->list;
         rebuild->list = list;
         rebuild->list_count = rebuild->unit_count;
-        if (target->height == TIDE__MAX_HEIGHT || !tide__build_level(rebuild))
-            return false; /* the first can't happen within 2^64 operations */
+        /* Not within 2^64 operations: docs/design.md. */
+        if (TIDE_NEVER(target->height == TIDE__MAX_HEIGHT) || !tide__build_level(rebuild))
+            return false;
         target->height++;
     }
     target->ref = rebuild->unit_count == 0 ? tide__empty_ref() : rebuild->units[0].ref;

@@ -309,7 +309,7 @@ tide__retire_prepare(struct tide *tree, size_t nodes, size_t notices, uint64_t f
 {
     size_t items = nodes + notices * TIDE__NOTICE_ITEMS;
 
-    if (!tide__defers_freeing(tree) || items == 0)
+    if (!tide__defers_freeing(tree))
         return true;
     if (notices > 0)
         items += (notices + 1) * TIDE__NOTICE_ITEMS; /* what they may leave unused */

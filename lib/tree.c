@@ -41,7 +41,7 @@ map_block(size_t alignment, size_t size)
 
     if (alignment < HUGE_PAGE)
         alignment = HUGE_PAGE;
-    if (size > SIZE_MAX / 2 - alignment)
+    if (TIDE_NEVER(size > SIZE_MAX / 2 - alignment)) /* as much as all nodes */
         return NULL;
     size = mapped_size(size);
     memory =
@@ -281,18 +281,22 @@ void
 tide_watermarks_reset(struct tide *tree)
 {
     struct tide *work = tree->in_transaction ? &tree->txn->work : tree;
-    uint64_t low, high;
+    uint64_t low, high = 0;
 
     tide__writes(tree);
     tree->ever =
         tide_low_watermark(tree, &tree->ever_low) && tide_high_watermark(tree, &tree->ever_high);
+    /* There are both, or neither. */
+    tree->ever = tide_low_watermark(tree, &tree->ever_low);
+    (void)tide_high_watermark(tree, &tree->ever_high);
     if (work == tree)
         return;
     /* It has both from now on: what is mapped in the tree, and what is mapped in the transaction. */
     work->ever = tree->ever;
     work->ever_low = tree->ever_low;
     work->ever_high = tree->ever_high;
-    if (tide_low_watermark(work, &low) && tide_high_watermark(work, &high)) {
+    (void)tide_high_watermark(work, &high);
+    if (tide_low_watermark(work, &low)) {
         work->ever_low = work->ever && work->ever_low < low ? work->ever_low : low;
         work->ever_high = work->ever && work->ever_high > high ? work->ever_high : high;
         work->ever = true;

@@ -51,8 +51,8 @@ find_owners(struct tide__edit *edit)
 static bool
 same(const struct tide_mapping *a, const struct tide_mapping *b)
 {
-    return a->start == b->start && a->last == b->last && a->target == b->target &&
-           a->flags == b->flags;
+    return a->start == b->start && a->last == b->last &&
+           (tide__planted(16) || (a->target == b->target && a->flags == b->flags));
 }
 
 /* A mapping that was there before, as it was: its slot still says so, unless another was mapped over it
@@ -67,9 +67,7 @@ slot_from_before(const struct tide__site *site, const struct tide_mapping *mappi
         return 0;
     slot = tide__highest_bit(site->gone); /* the latest, mostly */
     tide__slot_get(site->leaf, slot, &before);
-    if (!same(&before, mapping) &&
-        !(tide__planted(16) && site->live != 0 && before.start == mapping->start &&
-          before.last == mapping->last))
+    if (!same(&before, mapping))
         return 0;
     tide__leaf_of(site->leaf)->newest = (uint8_t)slot;
     return UINT32_C(1) << slot;
@@ -231,7 +229,7 @@ replace_passes_limit(const struct tide *tree, uint64_t start, uint64_t last)
         if (mapping.last >= last || after <= tree->max_mappings)
             break;
     }
-    return after > tree->max_mappings && after > tree->mappings;
+    return after > tree->max_mappings;
 }
 
 static int
@@ -290,7 +288,12 @@ find_first(const struct tide *tree, uint64_t start, uint64_t last, struct tide__
 
     while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping))
         if (path->last >= last || !tide__path_next(path, height, 0))
+    tide__path_find(tree, start, path);
+    while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping)) {
+        if (path->last >= last)
             return false;
+        tide__path_next(tree, path, 0);
+    }
     return mapping->start <= last;
 }
 
@@ -304,6 +307,7 @@ find_last(const struct tide *tree, uint64_t last, struct tide__path *path,
     while (!tide__leaf_prev(path->leaf, tide__live(path->leaf), last, mapping))
         if (!tide__path_prev(path, height))
             return;
+        tide__path_prev(tree, path);
 }
 
 /* Narrow the range to what is mapped of it, and find the leaves of both ends. Returns whether
@@ -350,7 +354,7 @@ narrow_to_covered(struct tide__edit *edit, uint64_t start, uint64_t last,
     edit->start = start;
     edit->last = last;
     edit->right = &edit->left;
-    return start <= last && find_mapped(edit, &first, &final);
+    return find_mapped(edit, &first, &final);
 }
 
 /* What the policy makes of a range at whose ends low and high are mapped. Returns 0 when there is
@@ -361,17 +365,13 @@ apply_policy(struct tide__edit *edit, enum tide_unmap_policy policy, uint64_t st
 {
     bool sticks_out = low->start < start || high->last > last;
 
-    switch (policy) {
-    case TIDE_UNMAP_SPLIT:
-        return 0;
-    case TIDE_UNMAP_WHOLE:
+    if (policy == TIDE_UNMAP_WHOLE)
         return sticks_out ? -EINVAL : 0;
-    case TIDE_UNMAP_EXACT:
+    if (policy == TIDE_UNMAP_EXACT)
         return low->start == start && low->last == last ? 0 : -ENOENT;
-    case TIDE_UNMAP_COVERED:
+    if (policy == TIDE_UNMAP_COVERED)
         return sticks_out && !narrow_to_covered(edit, start, last, low, high);
-    }
-    return -EINVAL;
+    return 0; /* TIDE_UNMAP_SPLIT */
 }
 
 /* Whether the leaf of the site can stay as it is with these slots left live. */
@@ -389,10 +389,10 @@ stays(const struct tide *tree, uint32_t left)
         return true;
     count = tide__count_bits(left);
     return count > TIDE__FEW ||
-           (!(site->index > 0 &&
-              tide__has_room_for(site->parent, site->index - 1, site->leaf, count)) &&
-            !(site->index + 1 < tide__inner_of(site->parent)->count &&
-              tide__has_room_for(site->parent, site->index + 1, site->leaf, count)));
+           ((site->index == 0 ||
+             !tide__has_room_for(site->parent, site->index - 1, site->leaf, count)) &&
+            (site->index + 1 >= tide__inner_of(site->parent)->count ||
+             !tide__has_room_for(site->parent, site->index + 1, site->leaf, count)));
 }
 
 /* The commonest unmap: of mappings that lie wholly inside the range, from a leaf that owns all of
