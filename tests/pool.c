@@ -4,6 +4,8 @@
  * every extent the free nodes are taken to the last one, and are as many as were counted, no two the
  * same, and none of the tree. And the reserve is as large as unmaps are promised, beside snapshots and in
  * transactions too. The only test that calls the pool itself.
+ * same, and none of the tree. And what needs more than are left fails whole. The only test that calls the
+ * pool itself.
  */
 #include "../lib/pool.h"
 
@@ -186,6 +188,41 @@ keep_promises(bool with_rcu, bool with_defer)
     tide_destroy(tree);
     if (test_alloc_verdict(&memory) != NULL)
         die(test_alloc_verdict(&memory), 0);
+/* A cut from within a mapping to within the next, which lies in another full leaf, with so many nodes left that it
+ * may take and no memory: it fails whole wherever they run out. Returns what it returned. */
+static int
+cut_with_spare(uint64_t at, uint64_t spare)
+{
+    const uint64_t page = UINT64_C(1) << TIDE__SHIFT_LEAST, step = 4 * page;
+    struct tide *tree = create(false, false);
+    union tide__node *taken[512];
+    unsigned count = 0;
+    uint64_t least;
+    int error;
+
+    for (uint64_t start = 0; start < 8 * TIDE__COMPACT_SLOTS * step; start += step) {
+        struct tide_mapping mapping = { start, start + 2 * page - 1, start, TIDE_READ };
+
+        if (tide_map(tree, &mapping) != 0)
+            die("map failed", at);
+    }
+    least = tide__pool_removal_reserve(tree, tree->height) + spare;
+    test_alloc_fail(&memory, 1, true);
+    for (; tree->pool.free_count > least; count++) {
+        if (count == 512)
+            die("too many nodes are free", at);
+        taken[count] = tide__pool_get(tree, least);
+    }
+    error = tide_unmap(tree, at * step + page, (at + 1) * step + page - 1, TIDE_UNMAP_SPLIT, NULL,
+                       NULL, NULL);
+    while (count > 0)
+        tide__pool_put(tree, taken[--count]);
+    test_alloc_heal(&memory);
+    if (tide_is_mapped(tree, (at + 1) * step, TIDE_READ) != (error != 0))
+        die("a cut is half done", at);
+    check(tree, at);
+    tide_destroy(tree);
+    return error;
 }
 
 int
@@ -194,6 +231,10 @@ main(void)
     keep_promises(false, false);
     keep_promises(true, true);
     keep_promises(true, false);
+    for (uint64_t at = TIDE__COMPACT_SLOTS; at < 2 * TIDE__COMPACT_SLOTS; at++)
+        for (uint64_t spare = 0; cut_with_spare(at, spare) != 0; spare++)
+            if (spare == 64)
+                die("a cut fails for ever", at);
     for (uint64_t seed = 1; seed <= 100; seed++) {
         drop_and_take(false, false, seed);
         drop_and_take(true, true, seed);
