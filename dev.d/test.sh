@@ -186,7 +186,7 @@ command_test() {
             ;;
         asan) test_sanitized asan address,undefined ;;
         tsan) test_sanitized tsan thread ;;
-        tiny | debug | coverage) test_preset "$part" ;;
+        tiny | debug) test_preset "$part" ;;
         *) die "test: no such part: $part" ;;
         esac
     done
