@@ -15,14 +15,6 @@ count() {
 
 # count_report REPORT STATUS: what ctest, which returned STATUS, wrote down; sets tests, bad_ones, skipped.
 count_report() {
-# run_ctest PRESET OPTION...
-run_ctest() {
-    local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
-    shift
-    rm -f "$report"
-    # shellcheck disable=SC2086 # the launcher is words
-    (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
-        --output-junit "$report" "$@") || status=$?
     read -r tests bad_ones skipped < <(awk '
         function attribute(name) {
             return match($0, name "=\"[0-9]+\"") ? substr($0, RSTART + length(name) + 2) + 0 : 0
@@ -42,12 +34,14 @@ run_ctest() {
     [ "$skipped" -eq 0 ] || stage_remark+=", $skipped skipped"
 }
 
+# run_ctest PRESET OPTION...
 run_ctest() {
     local preset=$1 report="$root/build/$1/results.xml" status=0 tests bad_ones skipped
+    shift
     rm -f "$report"
     # shellcheck disable=SC2086 # the launcher is words
     (cd "$root" && $launcher ctest --preset "$preset" --parallel "$jobs" \
-        --output-junit "$report") || status=$?
+        --output-junit "$report" "$@") || status=$?
     count_report "$report" "$status"
     return "$status"
 }

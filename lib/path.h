@@ -54,16 +54,12 @@ tide__path_find(const struct tide *tree, uint64_t address, struct tide__path *pa
 }
 
 /* Go on to the next node of a level, 0 for the leaves, and down from there along its lowest
- * children. Returns whether there is one. The height is what finding the path returned. */
-static inline bool
+ * children. There is one: nobody goes beyond the owner of an address that he looks for. The height is what
+ * finding the path returned. */
+static inline void
 tide__path_next(struct tide__path *path, unsigned height, unsigned level)
 {
-    for (unsigned up = level + 1; up <= height; up++) {
- * children. There is one: nobody goes beyond the owner of an address that he looks for. */
-static inline void
-tide__path_next(const struct tide *tree, struct tide__path *path, unsigned level)
-{
-    for (unsigned up = level + 1; !TIDE_NEVER(up > tree->height); up++) {
+    for (unsigned up = level + 1; !TIDE_NEVER(up > height); up++) {
         struct tide__step *step = &path->level[up];
 
         if (step->index + 1 < tide__inner_of(step->ref)->count) {
@@ -75,16 +71,11 @@ tide__path_next(const struct tide *tree, struct tide__path *path, unsigned level
     }
 }
 
-/* The leaf before, reached along the highest children. */
-static inline bool
-tide__path_prev(struct tide__path *path, unsigned height)
-{
-    for (unsigned up = 1; up <= height; up++) {
 /* The leaf before, reached along the highest children. There is one. */
 static inline void
-tide__path_prev(const struct tide *tree, struct tide__path *path)
+tide__path_prev(struct tide__path *path, unsigned height)
 {
-    for (unsigned up = 1; !TIDE_NEVER(up > tree->height); up++) {
+    for (unsigned up = 1; !TIDE_NEVER(up > height); up++) {
         struct tide__step *step = &path->level[up];
 
         if (step->index > 0) {

@@ -284,8 +284,6 @@ tide_watermarks_reset(struct tide *tree)
     uint64_t low, high = 0;
 
     tide__writes(tree);
-    tree->ever =
-        tide_low_watermark(tree, &tree->ever_low) && tide_high_watermark(tree, &tree->ever_high);
     /* There are both, or neither. */
     tree->ever = tide_low_watermark(tree, &tree->ever_low);
     (void)tide_high_watermark(tree, &tree->ever_high);

@@ -286,13 +286,10 @@ find_first(const struct tide *tree, uint64_t start, uint64_t last, struct tide__
 {
     unsigned height = tide__path_find(tree, start, path);
 
-    while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping))
-        if (path->last >= last || !tide__path_next(path, height, 0))
-    tide__path_find(tree, start, path);
     while (!tide__leaf_next(path->leaf, tide__live(path->leaf), start, mapping)) {
         if (path->last >= last)
             return false;
-        tide__path_next(tree, path, 0);
+        tide__path_next(path, height, 0);
     }
     return mapping->start <= last;
 }
@@ -305,9 +302,7 @@ find_last(const struct tide *tree, uint64_t last, struct tide__path *path,
     unsigned height = tide__path_find(tree, last, path);
 
     while (!tide__leaf_prev(path->leaf, tide__live(path->leaf), last, mapping))
-        if (!tide__path_prev(path, height))
-            return;
-        tide__path_prev(tree, path);
+        tide__path_prev(path, height);
 }
 
 /* Narrow the range to what is mapped of it, and find the leaves of both ends. Returns whether

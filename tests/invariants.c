@@ -139,15 +139,8 @@ break_inner(struct tide *tree)
     BREAK(tree, inner->child[1], 0, "I1:");
     BREAK(tree, inner->child[1], leaf, "I3:");
     BREAK(tree, root->child[0], leaf, "I1:");
-    BREAK(tree, inner->count, 0, "I1");
-    BREAK(tree, inner->count, TIDE__FANOUT + 1, "I1");
-    BREAK(tree, root->count, 1, "I1");
-    BREAK(tree, inner->child[1], tide__root(tree), "I1");
-    BREAK(tree, inner->child[1], 0, "I1");
-    BREAK(tree, inner->child[1], leaf, "I3");
-    BREAK(tree, inner->child[0], leaf + 8, "I1");
-    BREAK(tree, inner->child[0], (leaf & ~(tide__ref)TIDE__KIND_MASK) | TIDE__INDEX_LEAF, "I1");
-    BREAK(tree, root->child[0], leaf, "I1");
+    BREAK(tree, inner->child[0], leaf + 8, "I1:");
+    BREAK(tree, inner->child[0], (leaf & ~(tide__ref)TIDE__KIND_MASK) | TIDE__INDEX_LEAF, "I1:");
     /* All that is mapped is in the first frame, if that is no tiny one. */
     if (TIDE__FRAME_BITS == 32 && (tide__kind_of(parent) != TIDE__NARROW ||
                                    tide__kind_of(tide__root(tree)) != TIDE__NARROW)) {
@@ -155,7 +148,7 @@ break_inner(struct tide *tree)
         failures++;
     }
     if (tide__kind_of(tide__root(tree)) == TIDE__NARROW)
-        BREAK(tree, root->narrow[root->count - 2], TIDE__FRAME_MASK, "I2");
+        BREAK(tree, root->narrow[root->count - 2], TIDE__FRAME_MASK, "I2:");
     if (tide__kind_of(parent) == TIDE__NARROW)
         break_narrow(tree, inner);
     else
@@ -198,9 +191,9 @@ break_plain(void)
     if (tide__kind_of(tide__root(tree)) != TIDE__PLAIN || leaf->leaf.shift == TIDE__NO_FRAME)
         abort();
     expect(tree, NULL, "a plain leaf");
-    BREAK(tree, leaf->leaf.shift, 13, "I8");
-    BREAK(tree, leaf->leaf.frame, tide__frame_at(UINT64_C(1) << 63), "I8");
-    BREAK(tree, leaf->last[0], leaf->start[0] - 1, "I3");
+    BREAK(tree, leaf->leaf.shift, 13, "I8:");
+    BREAK(tree, leaf->leaf.frame, tide__frame_at(UINT64_C(1) << 63), "I8:");
+    BREAK(tree, leaf->last[0], leaf->start[0] - 1, "I3:");
     tide_destroy(tree);
 }
 
@@ -222,7 +215,7 @@ break_empty(void)
         abort();
     expect(tree, NULL, "an empty leaf");
     if (tide__kind_of(parent) == TIDE__NARROW)
-        BREAK(tree, leaf->frame, tide__frame_at(UINT64_C(1) << 63), "I8");
+        BREAK(tree, leaf->frame, tide__frame_at(UINT64_C(1) << 63), "I8:");
     tide_destroy(tree);
 }
 
@@ -245,23 +238,7 @@ break_counters(struct tide *tree)
     BREAK(tree, tree->pool.free_count, tree->pool.free_count + 1, "I6:");
     BREAK(tree, tree->retire.retired, 1, "I6:");
     BREAK(tree, tree->root, tide__empty_ref(), "I1:");
-    BREAK(tree, tree->first, 0x4000, "I5");
-    BREAK(tree, tree->last, 0x4fff, "I5");
-    BREAK(tree, tree->granule_shift, 14, "I5");
-    BREAK(tree, tree->ever, false, "I7");
-    BREAK(tree, tree->ever_low, 0x4000, "I7");
-    BREAK(tree, tree->ever_high, 0x4fff, "I7");
-    BREAK(tree, tree->empty, tree->empty + 1, "I6");
-    BREAK(tree, tree->nodes, tree->nodes + 1, "I6");
-    BREAK(tree, tree->nodes, tree->nodes - 2, "I6");
-    BREAK(tree, tree->mappings, tree->mappings + 1, "I6");
-    BREAK(tree, tree->bytes.low, 0, "I6");
-    BREAK(tree, tree->bytes.high, 1, "I6");
-    BREAK(tree, tree->height, tree->height + 1, "I1");
-    BREAK(tree, tree->height, TIDE__MAX_HEIGHT + 1, "I1");
-    BREAK(tree, tree->pool.free_count, tree->pool.free_count + 1, "I6");
-    BREAK(tree, tree->retire.retired, 1, "I6");
-    BREAK(tree, tree->root, tide__empty_ref(), "I1");
+    BREAK(tree, tree->granule_shift, 14, "I5:");
 }
 
 /* Every leaf below a node loses its mappings, until `most` have. */
@@ -298,7 +275,7 @@ break_for_good(void)
             abort();
     }
     tree->empty = empty_leaves(tide__root(tree), TIDE__EMPTY_MOST);
-    expect(tree, "I1", "all leaves are empty");
+    expect(tree, "I1:", "all leaves are empty");
     tide_destroy(tree);
 }
 
@@ -319,12 +296,12 @@ break_snapshots(void)
     expect(tide_snapshot_tree(older), NULL, "a snapshot of leaves that have left the tree");
     if (older->held_nodes == 0)
         abort();
-    BREAK(tree, older->held_nodes, older->held_nodes + 1, "I10");
-    BREAK(tree, older->epoch, newer->epoch, "I10");
-    BREAK(tree, newer->epoch, tree->epoch, "I10");
+    BREAK(tree, older->held_nodes, older->held_nodes + 1, "I10:");
+    BREAK(tree, older->epoch, newer->epoch, "I10:");
+    BREAK(tree, newer->epoch, tree->epoch, "I10:");
     tree->retire.held++;
     tree->pool.allocated++;
-    expect(tree, "I10", "a node too much is held");
+    expect(tree, "I10:", "a node too much is held");
     tree->retire.held--;
     tree->pool.allocated--;
 
@@ -337,8 +314,8 @@ break_snapshots(void)
     leaf = tide__leaf_of(ref);
     if (tide__inner_of(parent)->epoch > older->epoch || leaf->epoch > older->epoch)
         abort();
-    BREAK(tree, leaf->epoch, newer->epoch, "I9"); /* than the older one */
-    BREAK(tree, leaf->epoch, tree->epoch, "I9");  /* than both */
+    BREAK(tree, leaf->epoch, newer->epoch, "I9:"); /* than the older one */
+    BREAK(tree, leaf->epoch, tree->epoch, "I9:");  /* than both */
     tide_destroy(tree);
 }
 
@@ -348,7 +325,6 @@ break_index(void)
     struct tide *tree = make_tree(TIDE_INDEX_TARGETS);
     struct tide__index *index = &tree->indexes.index[TIDE__TARGETS];
     struct tide__index_node *root = tide__index_node_of(index->next), *leaf, *above = root;
-    struct tide__index_node *root = tide__index_node_of(index->next), *parent = root, *leaf;
     struct tide__branch *branch = &root->branch[0];
     tide__ref ref = index->next;
     struct tide__entry late;
@@ -379,39 +355,20 @@ break_index(void)
     BREAK(tree, tree->index_nodes, tree->index_nodes + 1, "I6:");
     BREAK(tree, tree->index_nodes, tree->index_nodes - 1, "I6:");
     BREAK(tree, tree->indexes.kinds, 0, "I11:");
-        parent = tide__index_node_of(ref);
-        ref = parent->branch[0].ref;
-    }
-    leaf = tide__index_node_of(ref);
-    BREAK(tree, root->count, 1, "I11");
-    BREAK(tree, root->count, TIDE__INDEX_BRANCHES + 1, "I11");
-    BREAK(tree, branch->lowest.last, branch->lowest.last + 1, "I11");
-    BREAK(tree, branch->lowest.value, branch->lowest.value + 1, "I11");
-    BREAK(tree, branch->ref, ref, "I11");
-    BREAK(tree, branch->ref, branch->ref & ~(tide__ref)TIDE__KIND_MASK, "I11");
-    BREAK(tree, leaf->count, leaf->count - 1, "I11");
-    BREAK(tree, leaf->count, 0, "I11");
-    BREAK(tree, parent->branch[1].lowest.key, 0, "I11");
-    BREAK(tree, branch[1].ref, tide__index_node_of(branch[1].ref)->branch[0].ref, "I11");
-    BREAK(tree, leaf->entry[0].value, leaf->entry[0].value + 1, "I11");
-    BREAK(tree, leaf->entry[0].last, leaf->entry[0].last - 1, "I11");
-    BREAK(tree, leaf->entry[1].key, leaf->entry[0].key, "I11");
-    BREAK(tree, index->next, 0, "I6");
-    BREAK(tree, tree->index_nodes, tree->index_nodes + 1, "I6");
-    BREAK(tree, tree->index_nodes, tree->index_nodes - 1, "I6");
-    BREAK(tree, tree->indexes.kinds, 0, "I11");
+    BREAK(tree, above->branch[1].lowest.key, 0, "I11:");
+    BREAK(tree, branch[1].ref, tide__index_node_of(branch[1].ref)->branch[0].ref, "I11:");
     tide_destroy(tree);
 
     tree = make_small(0x1000, TIDE_INDEX_TARGETS);
     leaf = tide__index_node_of(tree->indexes.index[TIDE__TARGETS].next);
     if (leaf->count != 3)
         abort();
-    BREAK(tree, leaf->count, 2, "I11");
-    BREAK(tree, leaf->entry[0].key, leaf->entry[1].key + 1, "I11");
-    BREAK(tree, leaf->entry[2].key, leaf->entry[2].key + 1, "I11");
-    BREAK(tree, leaf->entry[2].value, leaf->entry[2].value + 1, "I11");
-    BREAK(tree, leaf->entry[2].last, leaf->entry[2].last - 1, "I11");
-    BREAK(tree, leaf->entry[2].last, 0, "I11");
+    BREAK(tree, leaf->count, 2, "I11:");
+    BREAK(tree, leaf->entry[0].key, leaf->entry[1].key + 1, "I11:");
+    BREAK(tree, leaf->entry[2].key, leaf->entry[2].key + 1, "I11:");
+    BREAK(tree, leaf->entry[2].value, leaf->entry[2].value + 1, "I11:");
+    BREAK(tree, leaf->entry[2].last, leaf->entry[2].last - 1, "I11:");
+    BREAK(tree, leaf->entry[2].last, 0, "I11:");
     tide_destroy(tree);
 }
 
@@ -432,24 +389,6 @@ break_holes(void)
     BREAK(tree, entry[0].key, entry[0].key + 1, "I11:");
     BREAK(tree, tree->indexes.index[TIDE__HOLES].next, 0, "I6:");
     tide_destroy(tree);
-}
-
-/* Two snapshots, the older of which holds what left the tree before the newer was taken. */
-static void
-break_snapshots(void)
-{
-    struct tide *tree = make_tree(0);
-    struct tide_snapshot *older, *newer;
-
-    if (tide_snapshot_take(tree, &older) != 0 ||
-        tide_unmap(tree, 0, 0xfff, TIDE_UNMAP_EXACT, NULL, NULL, NULL) != 0 ||
-        tide_snapshot_take(tree, &newer) != 0 || tree->retire.held == 0)
-        abort();
-    expect(tree, NULL, "a tree with two snapshots");
-    BREAK(tree, older->epoch, newer->epoch, "I10");
-    BREAK(tree, newer->epoch, tree->epoch, "I10");
-    BREAK(tree, older->held_nodes, older->held_nodes + 1, "I10");
-    tide_destroy(tree);
 
     /* The hole below a mapping, the one above it, and the mark. */
     tree = make_small(0x1000, TIDE_INDEX_HOLES);
@@ -459,16 +398,16 @@ break_snapshots(void)
     entry = tide__index_node_of(ref)->entry;
     if (tide__index_node_of(ref)->count != 3)
         abort();
-    BREAK(tree, tide__index_node_of(ref)->count, 2, "I11");
-    BREAK(tree, tide__index_node_of(ref)->count, 1, "I11");
-    BREAK(tree, entry[1].key, entry[1].key + 1, "I11");
-    BREAK(tree, entry[1].value, 1, "I11");
-    BREAK(tree, entry[1].last, entry[1].last - 1, "I11");
-    BREAK(tree, entry[2].key, UINT64_MAX - 1, "I11");
-    BREAK(tree, entry[2].value, 2, "I11");
+    BREAK(tree, tide__index_node_of(ref)->count, 2, "I11:");
+    BREAK(tree, tide__index_node_of(ref)->count, 1, "I11:");
+    BREAK(tree, entry[1].key, entry[1].key + 1, "I11:");
+    BREAK(tree, entry[1].value, 1, "I11:");
+    BREAK(tree, entry[1].last, entry[1].last - 1, "I11:");
+    BREAK(tree, entry[2].key, UINT64_MAX - 1, "I11:");
+    BREAK(tree, entry[2].value, 2, "I11:");
     entry[1].key = 0x1000;
     entry[2].key = 0x2000;
-    expect(tree, "I11", "no hole as high as the highest");
+    expect(tree, "I11:", "no hole as high as the highest");
     tide_destroy(tree);
 
     /* Nothing is mapped, and the index has something. */
@@ -479,7 +418,7 @@ break_snapshots(void)
     expect(tree, NULL, "an empty tree with an index of holes");
     tree->indexes.index[TIDE__HOLES].next = (tide__ref)&other | TIDE__INDEX_LEAF;
     tree->index_nodes++;
-    expect(tree, "I11", "an index of holes where nothing is mapped");
+    expect(tree, "I11:", "an index of holes where nothing is mapped");
     tree->indexes.index[TIDE__HOLES].next = 0;
     tree->index_nodes--;
     tide_destroy(tree);
@@ -660,7 +599,7 @@ pass_all_levels(void)
         child = (tide__ref)&chain[i] | TIDE__WIDE;
     }
     tree->root = child;
-    expect(tree, "I1", "a tree that is too high");
+    expect(tree, "I1:", "a tree that is too high");
     tide_cursor_init(&cursor, tree);
     require(!tide_lookup(tree, address, &found) &&
                 tide_lookup_many(tree, &address, 1, &found) == 0 &&
@@ -685,7 +624,6 @@ main(void)
     break_plain();
     break_empty();
     break_for_good();
-    break_snapshots();
     break_index();
     break_holes();
     break_snapshots();

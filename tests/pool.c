@@ -3,9 +3,7 @@
  * The pool gives out every free node exactly once, whatever was dropped before: after unmaps of
  * every extent the free nodes are taken to the last one, and are as many as were counted, no two the
  * same, and none of the tree. And the reserve is as large as unmaps are promised, beside snapshots and in
- * transactions too. The only test that calls the pool itself.
- * same, and none of the tree. And what needs more than are left fails whole. The only test that calls the
- * pool itself.
+ * transactions too; what needs more than are left fails whole. The only test that calls the pool itself.
  */
 #include "../lib/pool.h"
 
@@ -188,6 +186,8 @@ keep_promises(bool with_rcu, bool with_defer)
     tide_destroy(tree);
     if (test_alloc_verdict(&memory) != NULL)
         die(test_alloc_verdict(&memory), 0);
+}
+
 /* A cut from within a mapping to within the next, which lies in another full leaf, with so many nodes left that it
  * may take and no memory: it fails whole wherever they run out. Returns what it returned. */
 static int
