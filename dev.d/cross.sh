@@ -31,9 +31,9 @@ native() {
     needs+=("$1=$1" pc:criterion=libcriterion-dev)
 }
 
-# cross_target NAME: sets machine, runner, compiler, flags, options, needs.
+# cross_target NAME: sets machine, runner, compiler, optimise, options, needs.
 cross_target() {
-    flags=-O2 options=() needs=()
+    optimise=-O2 options=() needs=()
     case $1 in
     aarch64) foreign 'AArch64' qemu-aarch64 aarch64-linux-gnu libc6-dev-arm64-cross ;;
     s390x) foreign 's390x, big-endian' qemu-s390x s390x-linux-gnu libc6-dev-s390x-cross ;;
@@ -61,11 +61,11 @@ cross_target() {
             -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY
             "-DCMAKE_CROSSCOMPILING_EMULATOR=$root/build/cross/wine-run")
         ;;
-    gcc12-O0) native gcc-12 && flags=-O0 ;;
+    gcc12-O0) native gcc-12 && optimise=-O0 ;;
     gcc12-O2) native gcc-12 ;;
     gcc12-lto)
         native gcc-12
-        flags='-O3 -DNDEBUG'
+        optimise='-O3 -DNDEBUG'
         options+=(-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON)
         ;;
     clang14 | clang16 | clang19) native "clang-${1#clang}" ;;
@@ -92,7 +92,7 @@ configure_cross() {
     [ "$(cached "cross/$target" CMAKE_HOME_DIRECTORY)" = "$root" ] &&
         [ "$(cached "cross/$target" CMAKE_C_COMPILER)" = "$compiler" ] || fresh=(--fresh)
     (cd "$root" && cmake ${fresh[@]+"${fresh[@]}"} --preset debug -B "$root/build/cross/$target" \
-        "-DCMAKE_C_COMPILER=$compiler" "-DCMAKE_C_FLAGS_DEBUG=$flags" -DTIDE_WERROR=ON \
+        "-DCMAKE_C_COMPILER=$compiler" "-DCMAKE_C_FLAGS_DEBUG=$optimise" -DTIDE_WERROR=ON \
         -DTIDE_BUILD_TESTS=ON -DTIDE_BUILD_REPLAY=OFF -DTIDE_SHORT_TESTS="$short" "${options[@]}")
 }
 
@@ -120,8 +120,9 @@ cross_row() {
     local row="$root/build/cross/$target.row" version
     cpu_time
     version=$("$compiler" -dumpfullversion 2>/dev/null || "$compiler" -dumpversion)
+    # shellcheck disable=SC2016 # backquotes of Markdown
     printf '| `%s` | %s | %s %s, `%s` | %s | %s | %s | %d s |\n' "$target" "$machine" \
-        "${compiler##*/}" "$version" "$flags" "$runner" "$1" "$2" $((cpu - begin)) >"$row"
+        "${compiler##*/}" "$version" "$optimise" "$runner" "$1" "$2" $((cpu - begin)) >"$row"
 }
 
 cross_table() {
@@ -135,7 +136,7 @@ cross_table() {
 
 # cross [--long] [--update] [TARGET...]: test on other machines and compilers (--update: docs too)
 command_cross() {
-    local update=false page="$root/docs/portability.md" target machine runner compiler flags begin cpu
+    local update=false page="$root/docs/portability.md" target machine runner compiler optimise begin cpu
     local short=ON
     local -a options needs
     # Slow, and alike everywhere: what happens when an allocation fails.

@@ -296,7 +296,6 @@ check_alike(const struct reading *a, const struct reading *b)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char packed[TEXT_MOST + 1024];
     struct selection selection = { 0, UINT32_MAX, DOMAINS_ALL, 0 };
     struct reading reading, other;
     bool is_text;
@@ -317,6 +316,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (is_text && reading.good)
         check_text(&reading.trace, text, size, &selection);
     if (is_text && (data[0] % FORMS == ONE_FRAME || data[0] % FORMS == FRAMES)) {
+        static char packed[TEXT_MOST + 1024];
         size_t parts = data[0] % FORMS == FRAMES ? 3 : 1;
 
         read_bytes(&other, packed, compress_text(packed, sizeof(packed), text, size, parts),

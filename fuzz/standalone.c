@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -69,12 +70,10 @@ run_file(const char *path, size_t size)
 static void
 keep_finding(int number)
 {
-    FILE *file = fopen(finding, "wb"); /* the process is lost anyhow */
+    int file = open(finding, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 
-    if (file != NULL) {
-        (void)fwrite(trying.bytes, 1, trying.size, file);
-        (void)fclose(file);
-    }
+    if (file >= 0 && write(file, trying.bytes, trying.size) >= 0)
+        close(file);
     signal(number, SIG_DFL);
     raise(number);
 }

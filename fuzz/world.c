@@ -64,11 +64,11 @@ struct world {
 static _Noreturn void
 fail(const struct world *world, const char *what, const char *detail)
 {
-    char text[256];
-
     fflush(stdout);
     fprintf(stderr, "%s: %s%s\n", world->target, what, detail);
     if (world->step != NULL) {
+        char text[256];
+
         step_format(world->step, text, sizeof(text));
         fprintf(stderr, "  after %s%s\n", text, world->txn != NULL ? " in a transaction" : "");
     }
@@ -177,7 +177,6 @@ ask(struct world *world, bool raw)
     struct tide_mapping got, want;
     uint64_t start, last;
     struct why why;
-    bool there;
 
     world->input.model = asked.model;
     start = input_address(&world->input, raw);
@@ -191,7 +190,8 @@ ask(struct world *world, bool raw)
         tide_cursor_init(&world->cursor, world->tree);
     }
     for (unsigned i = 0; i < 2; i++) {
-        there = tide_cursor_lookup(&world->cursor, start, &got);
+        bool there = tide_cursor_lookup(&world->cursor, start, &got);
+
         expect(world,
                there == model_lookup(&world->model, start, &want) &&
                    (!there || (got.start == want.start && got.last == want.last &&
@@ -291,7 +291,6 @@ write_step(struct world *world, const struct step *step, bool quiet)
     struct model_list *list = step->deferred ? &world->told : &world->removed;
     size_t refused = world->alloc.refused;
     struct tide_unmap_result result = { 7, 7, { 7, 7 } };
-    char text[256];
     int got, want;
 
     if (!may_go_on(world)) {
@@ -299,6 +298,8 @@ write_step(struct world *world, const struct step *step, bool quiet)
     }
     world->step = step;
     if (world->print) {
+        char text[256];
+
         step_format(step, text, sizeof(text));
         print_call(world, text);
     }
@@ -361,6 +362,7 @@ map_anywhere(struct world *world, bool highest)
     request.extent = (input_byte(&world->input) + UINT64_C(1)) * model->granule - 1;
     request.highest = highest;
     asked = *mapping = (struct tide_mapping){ 1, 0, UINT64_C(3) << 40, TIDE_READ };
+    /* cppcheck-suppress autoVariables ; after_write forgets it */
     world->step = &step;
     print_call(world, highest ? "map anywhere, the highest" : "map anywhere");
     model_copy(&world->before, model);
