@@ -66,7 +66,7 @@ list_scripts() {
 # as the release build compiles it but for assertions, and the command lines of the compilers.
 list_commands() {
     python3 - "$root" "$analysis" <<'PYTHON'
-import json, os, re, sys
+import json, os, re, shlex, sys
 
 root, analysis = sys.argv[1:]
 areas = ("lib", "container", "adapters", "fuzz", "bench/replay", "docs/examples")
@@ -86,7 +86,7 @@ if missing:
     sys.exit(f"the release build compiles nothing of {' '.join(missing)}")
 
 planted = f"{analysis}/planted/planted.c"
-planted = {"directory": analysis, "file": planted, "command": f"cc -std=c11 -o planted.o -c {planted}"}
+planted = {"directory": analysis, "file": planted, "command": f"cc -std=c11 -o planted.o -c {shlex.quote(planted)}"}
 for place, entries in ("planted", [planted]), ("sources", list(chosen.values())):
     place = f"{analysis}/{place}"
     with open(f"{place}/compile_commands.json", "w", encoding="utf-8") as file:
@@ -102,7 +102,7 @@ for place, entries in ("planted", [planted]), ("sources", list(chosen.values()))
             for entry in entries:
                 options = re.sub(r" -(O3|Werror|fno-semantic-interposition)\b", "", entry["command"])
                 options = options.split(" ", 1)[1].split(" -o ")[0]
-                file.write(f"{start} {options} -o /dev/null {entry['file']}\n")
+                file.write(f"{start} {options} -o /dev/null {shlex.quote(entry['file'])}\n")
 print(len(chosen), "files")
 PYTHON
 }
