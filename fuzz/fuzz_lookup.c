@@ -322,6 +322,8 @@ ask_walks(void)
 
                 expect(at, mapping != NULL && mapping->last < hole.start, "a hole is missing", from,
                        hole.start);
+                if (mapping == NULL)
+                    break; /* not reached: expect has ended the program */
                 from = mapping->last + 1;
             }
             more = hole.last < last;
@@ -331,6 +333,8 @@ ask_walks(void)
             const struct tide_mapping *mapping = find(from, from, false);
 
             expect(at, mapping != NULL, "a hole at the end is missing", from, last);
+            if (mapping == NULL)
+                break;
             more = mapping->last < last;
             from = mapping->last + 1;
         }

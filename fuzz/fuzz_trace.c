@@ -226,7 +226,7 @@ check_text(const struct trace *trace, const char *text, size_t size,
            const struct selection *selection)
 {
     struct place place = { text, text + size, 0, 0 };
-    struct fields fields;
+    struct fields fields = { .count = 0 };
     uint64_t domain;
     char kind;
 

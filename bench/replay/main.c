@@ -4,6 +4,7 @@
 
 #include "compare.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -87,6 +88,7 @@ parse_long_number(const char *text, const char *name, uint64_t most, uint64_t *n
 {
     char *end;
 
+    assert(text != NULL); /* the option requires an argument */
     errno = 0;
     *number = strtoull(text, &end, 10);
     if (errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *number <= most)

@@ -228,7 +228,7 @@ lend_buffer(unsigned turns)
 static int
 show_rules(void)
 {
-    struct tide_virtio_iommu_fault fault;
+    struct tide_virtio_iommu_fault fault = { 0 };
 
     if (dma_read(CARD, RING, &fault) != 0)
         return -1;
