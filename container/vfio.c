@@ -44,7 +44,7 @@ copy_in(void *structure, const void *argument, size_t size)
     if (argsz < size)
         return -EINVAL;
     memcpy(structure, argument, size);
-    memcpy(structure, &argsz, sizeof(argsz)); /* the one checked, whoever writes to argument */
+    *(uint32_t *)structure = argsz; /* its first member, as checked: others may write to argument */
     return 0;
 }
 
