@@ -315,6 +315,8 @@ class Claims:
         rows = {}
         for numbers, text in re.findall(r"(?m)^\| (\d[\d, ]*) \| (.*) \|$", self.section(6)):
             for number in re.findall(r"\d+", numbers):
+                if int(number) in rows:
+                    self.problem("memory-model.md has two rows of planted bug %s" % number)
                 rows[int(number)] = text
         return rows
 
