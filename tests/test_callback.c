@@ -95,6 +95,18 @@ Test(callback, write_after_a_callback_works_again)
     unit_close();
 }
 
+/* What a callback may ask. */
+static void
+ask(const struct tide_mapping *piece, const struct model *after)
+{
+    struct why why;
+
+    calls++;
+    cr_assert(compare_address(unit.tree, after, piece->start, &why), "%s", why.text);
+    cr_assert(compare_address(unit.tree, after, piece->last, &why), "%s", why.text);
+    cr_assert(compare_range(unit.tree, after, 0, UINT64_MAX, &why), "%s", why.text);
+}
+
 /* A callback runs after publication: what it asks sees the tree as the write leaves it. */
 static void
 look_around(const struct tide_mapping *piece, void *arg)
@@ -102,10 +114,7 @@ look_around(const struct tide_mapping *piece, void *arg)
     const struct model *after = arg;
     struct why why;
 
-    calls++;
-    cr_assert(compare_address(unit.tree, after, piece->start, &why), "%s", why.text);
-    cr_assert(compare_address(unit.tree, after, piece->last, &why), "%s", why.text);
-    cr_assert(compare_range(unit.tree, after, 0, UINT64_MAX, &why), "%s", why.text);
+    ask(piece, after);
     cr_assert(compare_tree(unit.tree, after, &why), "%s", why.text);
 }
 
@@ -351,13 +360,7 @@ Test(callback, dry_runs_and_indexes_may_be_asked)
 static void
 ask_when_released(const struct tide_mapping *piece, void *arg)
 {
-    const struct model *after = arg;
-    struct why why;
-
-    calls++;
-    cr_assert(compare_address(unit.tree, after, piece->start, &why), "%s", why.text);
-    cr_assert(compare_address(unit.tree, after, piece->last, &why), "%s", why.text);
-    cr_assert(compare_range(unit.tree, after, 0, UINT64_MAX, &why), "%s", why.text);
+    ask(piece, arg);
     if (unit.queue == NULL)
         try_to_write(piece, unit.tree);
 }
