@@ -3,7 +3,8 @@
 #
 # What of lib/ the tests run. Read by ../dev.
 
-needs_coverage=(clang-19=clang-19 libclang-rt-19-dev=libclang-rt-19-dev llvm-cov-19=llvm-19)
+needs_coverage=(clang-19=clang-19 libclang-rt-19-dev=libclang-rt-19-dev llvm-cov-19=llvm-19
+    qemu-x86_64=qemu-user)
 
 # Fresh profiles: what other builds have counted is of no use.
 run_for_coverage() {

@@ -20,7 +20,11 @@ static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "a lookup takes no lock, not one inside of an atomic either");
 
 /* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
- * and who sees them are listed in docs/memory-model.md. */
+ * and who sees them are listed in docs/memory-model.md. What a bug branches on beyond its number stands
+ * under TIDE__PLANTS: a library without bugs has no branch of theirs. */
+#if defined(TIDE_WATCH) || defined(TIDE_PLANT)
+#define TIDE__PLANTS
+#endif
 #if defined(TIDE_WATCH)
 #include <sched.h>
 extern int tide__watch_bug; /* watch.h */

@@ -17,8 +17,10 @@
 void
 tide_cursor_init(struct tide_cursor *cursor, const struct tide *tree)
 {
+#ifdef TIDE__PLANTS
     if (tide__planted(44) && cursor->tree == tree) /* it remembers beyond its section */
         return;
+#endif
     *cursor = (struct tide_cursor){ .tree = tree, .mapping = { .start = 1 } };
 }
 

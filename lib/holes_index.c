@@ -54,8 +54,8 @@ join(struct tide *tree, uint64_t start, uint64_t last)
     if (start > 0 && !tide__planted(27) &&
         tide__index_down(index->next, true, start - 1, 0, 0, &beside) && beside.last == start - 1)
         start = beside.key;
-    if (start == 0 && last == UINT64_MAX)
-        return take_out(tree, 0) && tide__index_remove(tree, index, mark.key, mark.value);
+    if (start == 0 && last == UINT64_MAX) /* nothing is mapped any more */
+        return tide__index_clear(tree, index);
     return insert(tree, start, last);
 }
 

@@ -8,6 +8,7 @@ const union tide__node tide__empty = { .leaf = { .used = TIDE__USED_UP } };
 
 TIDE__DEFINE_LOOKUP(portable)
 
+#ifdef TIDE__PLANTS
 /* Planted bug 46: the answer is of a moment at which nothing was written, so it may never come. */
 static bool
 lookup_undisturbed(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
@@ -21,12 +22,15 @@ lookup_undisturbed(const struct tide *tree, uint64_t address, struct tide_mappin
     } while (tree->mappings != before);
     return found;
 }
+#endif
 
 bool
 tide_lookup(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
+#ifdef TIDE__PLANTS
     if (tide__planted(46))
         return lookup_undisturbed(tree, address, mapping);
+#endif
     return tree->lookup(tree, address, mapping);
 }
 

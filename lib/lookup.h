@@ -58,7 +58,11 @@ tide__lookup_group(const struct tide *tree, const uint64_t *addresses, size_t co
             tide__prefetch_node(refs[i]);
         }
     for (size_t i = 0; i < count; i++) {
-        mappings[i].start = tide__planted(35) && i == TIDE__GROUP - 1 ? 0 : 1;
+        mappings[i].start = 1;
+#ifdef TIDE__PLANTS
+        if (tide__planted(35) && i == TIDE__GROUP - 1)
+            mappings[i].start = 0;
+#endif
         mappings[i].last = 0;
         hits += tide__leaf_lookup(tree, refs[i], addresses[i], tide__granule(addresses[i], shift),
                                   &mappings[i]);

@@ -25,11 +25,15 @@ bool
 tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mapping)
 {
     for (;;) {
-        uint64_t before = tide__planted(47) ? tree->mappings : 0;
+#ifdef TIDE__PLANTS
+        uint64_t before = tree->mappings;
+#endif
         struct tide__owner owner = tide__find_owner(tree, address);
 
-        if (tide__planted(47) && tree->mappings != before)
+#ifdef TIDE__PLANTS
+        if (tide__planted(47) && tree->mappings != before) /* it waits for a pause of the writer */
             continue;
+#endif
         if (tide__leaf_prev(owner.leaf, owner.live, address, mapping))
             return true;
         if (owner.start == 0)

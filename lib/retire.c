@@ -160,6 +160,7 @@ collect(struct tide *tree)
 
 /* ------------------------------------------------------------------------------ handing over -- */
 
+#ifdef TIDE__PLANTS
 /* Planted bug 45: that a node has died is noted down in it. */
 static void
 store_death(const struct tide *tree, const struct tide__item *item)
@@ -171,6 +172,7 @@ store_death(const struct tide *tree, const struct tide__item *item)
     else
         tide__leaf_of(item->word)->epoch = tree->epoch + 1;
 }
+#endif
 
 /* Take what is collected, to hand it over. */
 static struct tide__batch *
@@ -181,8 +183,10 @@ take_chain(struct tide *tree)
 
     if (chain == NULL || chain->count == 0)
         return NULL;
+#ifdef TIDE__PLANTS
     if (tide__planted(45))
         store_death(tree, &chain->item[0]);
+#endif
     retire->first = retire->open = retire->tail = NULL;
     retire->urgent = false;
     chain->nodes = retire->retired - retire->handed_over;
@@ -218,6 +222,7 @@ flush(struct tide *tree)
     }
 }
 
+#ifdef TIDE__PLANTS
 /* Planted bug 43: what has been unlinked since the grace period began is taken for over with the rest. */
 static void
 end_early(struct tide *tree)
@@ -227,14 +232,17 @@ end_early(struct tide *tree)
     if (chain != NULL)
         grace_period_over(&chain->head);
 }
+#endif
 
 void
 tide__retire_collect(struct tide *tree)
 {
     if (tide__ref_load_relaxed(&tree->origin->done) != 0) {
         collect(tree);
+#ifdef TIDE__PLANTS
         if (tide__planted(43))
             end_early(tree);
+#endif
     }
     /* Not in the midst of a change, which counts on what is frozen when it begins. */
     if (!tide__is_transaction(tree))

@@ -155,8 +155,10 @@ tide__enter(const struct tide *tree)
 static inline uintptr_t
 tide__severed_acquire(const struct tide *tree)
 {
+#ifdef TIDE__PLANTS
     while (tide__planted(39) && (tide__ref_load_acquire(&tree->severed) & 1) != 0)
         tide__yield(); /* for the writer */
+#endif
     return tide__ref_load_acquire(&tree->severed);
 }
 

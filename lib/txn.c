@@ -61,7 +61,7 @@ end(struct tide *tree)
         tide__retire_collect(tree);
 }
 
-#ifdef TIDE_PLANT
+#ifdef TIDE__PLANTS
 /* Planted bug 26: a part of what is to be seen at one instant is seen before. */
 static void
 publish_by_halves(const struct tide *tree, tide__ref root)
@@ -92,7 +92,7 @@ tide_txn_commit(struct tide_txn *txn)
     tide__version_copy_state(tree, &txn->work);
     tide__indexes_join(tree, &txn->work);
     tide__indexes_publish_coming(tree);
-#ifdef TIDE_PLANT
+#ifdef TIDE__PLANTS
     if (tide__planted(26))
         publish_by_halves(tree, tide__root(&txn->work));
 #endif
@@ -120,8 +120,7 @@ tide_txn_abort(struct tide_txn *txn)
     tree->pool = txn->work.pool;
     tree->retire = txn->work.retire;
     tree->pool.reserve = txn->reserve;
-    if (tree->pool.free_count < tree->pool.reserve)
-        tide__pool_fill(tree, tree->pool.reserve, false);
+    tide__pool_fill(tree, tree->pool.reserve, false);
     end(tree);
     tide__probe_abort(tree, &txn->work);
     tide__trace_version(tree, TIDE_EVENT_ABORT, &txn->work);

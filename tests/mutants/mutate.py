@@ -54,6 +54,7 @@ def blank(match):
 def code_of(text):
     """The text with everything that is to be left alone made blank."""
     text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
+    text = re.sub(r"^#ifdef TIDE__PLANTS\n.*?^#endif$", blank, text, flags=re.S | re.M)
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
     text = re.sub(r"( (&&|\|\|) )?!?tide__planted\(\w+\)|(?<=\()!?tide__planted\(\w+\) (&&|\|\|) ", blank, text)
     return text
