@@ -276,7 +276,8 @@ class Build:
         self.users = collections.defaultdict(list)  # name of a file in lib: objects
         names = sorted({program.split()[0] for program in programs + slow})
         self.files = {self.directory / f"lib-{file.stem}.o": file for file in sorted((SOURCE / "lib").glob("*.c"))}
-        for file in [*sorted((SOURCE / "tests" / "support").glob("*.c")),
+        support = sorted((SOURCE / "tests" / "support").glob("*.c"))
+        for file in [*[file for file in support if not file.stem.endswith("_unit")],  # of containers
                      *[SOURCE / "tests" / f"{name}.c" for name in names]]:
             self.files[self.directory / f"{file.stem}.o"] = file
 
