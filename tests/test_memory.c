@@ -250,7 +250,6 @@ Test(memory, tree_emptied_one_by_one_gives_memory_back)
     }
 }
 
-/* One mapping that comes and goes is no reason to call the allocator. */
 /* Nothing was mapped, and nothing is over: only that the promise is withdrawn is new. */
 Test(memory, a_reserve_given_up_goes_with_the_next_write)
 {
@@ -268,6 +267,7 @@ Test(memory, a_reserve_given_up_goes_with_the_next_write)
     }
 }
 
+/* One mapping that comes and goes is no reason to call the allocator. */
 Test(memory, small_tree_keeps_its_memory)
 {
     for (int rcu = 0; rcu < 2; rcu++) {
