@@ -67,7 +67,7 @@ map_error(int error)
 static struct tide_range *
 ranges_at(uint64_t address)
 {
-    if ((uintptr_t)address != address || !is_multiple(address, sizeof(uint64_t)))
+    if ((uintptr_t)address != address || !is_multiple(address, _Alignof(struct tide_range)))
         return NULL;
     return (struct tide_range *)(uintptr_t)address;
 }

@@ -60,7 +60,7 @@ Test(iommufd, allow_checks_in_order)
     arg.reserved = 0;
     EXPECT_ERROR(ENOENT, tide_iommufd_allow_iovas(NULL, &arg));
     EXPECT_ERROR(EFAULT, tide_iommufd_allow_iovas(box, &arg));
-    arg.allowed_iovas = ADDRESS(&bad) + 4;
+    arg.allowed_iovas = ADDRESS(&bad) + 2;
     EXPECT_ERROR(EFAULT, tide_iommufd_allow_iovas(box, &arg));
     arg.allowed_iovas = ADDRESS(&bad);
     EXPECT_ERROR(EINVAL, tide_iommufd_allow_iovas(box, &arg));
@@ -68,6 +68,23 @@ Test(iommufd, allow_checks_in_order)
     EXPECT_OK(tide_iommufd_allow_iovas(box, &arg));
     arg.allowed_iovas = 3;
     EXPECT_OK(tide_iommufd_allow_iovas(box, &arg));
+    close_all();
+}
+
+/* Where a word of 64 bits may lie on any multiple of 4, on one that is none of 8. */
+Test(iommufd, allow_takes_any_array_that_c_has)
+{
+    struct {
+        _Alignas(8) uint32_t before;
+        struct tide_range range;
+    } some = { 0, { 0x1000, 0x1fff } };
+    struct tide_iommufd_ioas_iova_ranges ranges = { .num_iovas = 1 };
+
+    open_box(4096);
+    EXPECT_OK(allow(box, &some.range, 1));
+    ranges.allowed_iovas = ADDRESS(&some.range);
+    EXPECT_OK(tide_iommufd_iova_ranges(box, &ranges));
+    cr_assert(some.range.start == 0 && some.range.last == MAX);
     close_all();
 }
 
@@ -176,7 +193,7 @@ Test(iommufd, iova_ranges_checks_in_order)
     arg.reserved = 0;
     EXPECT_ERROR(ENOENT, tide_iommufd_iova_ranges(NULL, &arg));
     EXPECT_ERROR(EFAULT, tide_iommufd_iova_ranges(box, &arg));
-    arg.allowed_iovas = 12;
+    arg.allowed_iovas = 14;
     EXPECT_ERROR(EFAULT, tide_iommufd_iova_ranges(box, &arg));
     cr_assert(arg.num_iovas == 1 && arg.out_iova_alignment == 0);
     arg.num_iovas = 0;

@@ -199,7 +199,7 @@ TIDE_NODISCARD int tide_iommufd_copy(struct tide_container *to, struct tide_cont
  *   0
  *   -EOPNOTSUPP  reserved is not 0
  *   -ENOENT      no such container
- *   -EFAULT      num_iovas is not 0, and allowed_iovas is 0, not aligned to 8 (Linux does not mind), or no address here
+ *   -EFAULT      num_iovas is not 0, and allowed_iovas is 0, not aligned as struct tide_range is (Linux does not mind), or no address here
  *   -EINVAL      a range has start >= last (so one address alone can't be allowed), or two overlap
  *   -EADDRINUSE  a part of one is outside the aperture or reserved
  *   -EBUSY, -ENOMEM, as tide_container_allow */

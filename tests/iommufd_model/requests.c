@@ -344,7 +344,7 @@ do_allow(void)
     arg.num_iovas = (uint32_t)ranges.count;
     arg.allowed_iovas = (uint64_t)(uintptr_t)ranges.at;
     if (one_in(20))
-        arg.allowed_iovas = one_in(2) ? 0 : arg.allowed_iovas + 4;
+        arg.allowed_iovas = one_in(2) ? 0 : arg.allowed_iovas + 2;
     error = send(TIDE_IOMMUFD_IOAS_ALLOW_IOVAS, &arg, sizeof(arg), &reached);
     if (reached)
         (void)settle(error, rules_allow(space_of(arg.ioas_id), &arg, ranges.at));

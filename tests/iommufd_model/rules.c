@@ -306,7 +306,8 @@ rules_allow(struct space *space, const struct tide_iommufd_ioas_allow_iovas *arg
         return -EOPNOTSUPP;
     if (space == NULL)
         return -ENOENT;
-    if (arg->num_iovas != 0 && (arg->allowed_iovas == 0 || arg->allowed_iovas % 8 != 0))
+    if (arg->num_iovas != 0 &&
+        (arg->allowed_iovas == 0 || arg->allowed_iovas % _Alignof(struct tide_range) != 0))
         return -EFAULT;
     for (size_t i = 0; i < arg->num_iovas; i++) {
         if (ranges[i].start >= ranges[i].last)
