@@ -78,28 +78,34 @@ keep_finding(int number)
     raise(number);
 }
 
+static size_t
+size_below(struct random_source *source, size_t bound)
+{
+    return (size_t)random_below(source, bound);
+}
+
 /* Put some bytes of another seed, or of none, in place of some of this. */
 static void
 mutate(struct seed *seed, struct random_source *source)
 {
-    const struct seed *other = &seeds[random_below(source, seed_count)];
-    size_t at = random_below(source, seed->size + 1), size = random_below(source, 24);
-    size_t from = random_below(source, other->size + 1);
-    size_t gone = random_below(source, 2) == 0 ? size : random_below(source, 24);
+    const struct seed *other = &seeds[size_below(source, seed_count)];
+    size_t at = size_below(source, seed->size + 1), size = size_below(source, 24);
+    size_t from = size_below(source, other->size + 1);
+    size_t gone = size_below(source, 2) == 0 ? size : size_below(source, 24);
     uint8_t bytes[SIZE_MOST], fresh[24];
 
     for (size_t i = 0; i < sizeof(fresh); i++)
         fresh[i] = (uint8_t)random_next(source);
-    if (random_below(source, 8) == 0)
+    if (size_below(source, 8) == 0)
         size = SIZE_MOST;
     memcpy(bytes, seed->bytes, seed->size);
     gone = gone < seed->size - at ? gone : seed->size - at;
-    if (random_below(source, 2) == 0) {
+    if (size_below(source, 2) == 0) {
         size = size < other->size - from ? size : other->size - from;
         size = size < SIZE_MOST - at ? size : SIZE_MOST - at;
         memcpy(seed->bytes + at, other->bytes + from, size);
     } else {
-        size = size < sizeof(fresh) ? size : random_below(source, 4);
+        size = size < sizeof(fresh) ? size : size_below(source, 4);
         size = size < SIZE_MOST - at ? size : SIZE_MOST - at;
         memcpy(seed->bytes + at, fresh, size);
     }
