@@ -31,6 +31,8 @@ static const struct get_case get_cases[] = {
     { GET_SIZE, GET, 0x10000, 0, PAGE, 8, words, EINVAL, "size 0" },
     { GET_SIZE, GET, LAST_PAGE, 0x2000, PAGE, 8, words, EOVERFLOW, "overflow" },
     { GET_SIZE, GET, UINT64_MAX, UINT64_MAX, PAGE, 8, words, EOVERFLOW, "overflow" },
+    { GET_SIZE - 1, GET, 0, WIDE, PAGE, 8, words, EINVAL, "argsz before a wide size" },
+    { GET_SIZE, GET, 0, WIDE, 0, 8, words, WIDE > SIZE_MAX ? EOVERFLOW : EINVAL, "wide size" },
     { GET_SIZE, GET, LAST_PAGE, 0x2000, 0, 8, words, EOVERFLOW, "overflow before pgsize" },
     { GET_SIZE, GET, LAST_PAGE, 0x2000, PAGE, 0, words, EOVERFLOW, "overflow before bitmap" },
     { GET_SIZE, GET, 0x10000, 0x4000, 0, 8, words, EINVAL, "pgsize" },
@@ -186,22 +188,29 @@ Test(vfio_dirty, unmap_tells_what_is_marked_until_readers_are_gone)
     close_all();
 }
 
+/* What 32 bits do not hold is refused as that. */
+static void
+refuse_large(uint64_t iova, uint64_t size)
+{
+    EXPECT_ERROR(size > SIZE_MAX ? EOVERFLOW : EINVAL, map_with(READ, 0, iova, size));
+}
+
 Test(vfio_dirty, mapping_with_too_many_pages_is_not_tracked)
 {
     const uint64_t most = TIDE_VFIO_DIRTY_PAGES_MOST * PAGE;
     const struct tide_range reserved = { HALF, HALF };
 
     open_kind(TIDE_CONTAINER_TYPE1V2);
-    EXPECT_OK(map_with(READ, 0, 0, most + PAGE));
+    EXPECT_OK(map_large(READ, 0, most + PAGE));
     EXPECT_ERROR(EINVAL, dirty_pages(START));
     EXPECT_OK(unmap(ALL, 0, 0));
     EXPECT_OK(dirty_pages(START));
     EXPECT_OK(map(0x1000, 0x1000));
-    EXPECT_ERROR(EEXIST, map_with(READ, 0, 0, most + PAGE));
-    EXPECT_ERROR(EINVAL, map_with(READ, 0, 0x2000, most + PAGE));
-    EXPECT_ERROR(EINVAL, map_with(READ, 0, 0x2000, LAST_PAGE - PAGE));
+    EXPECT_ERROR(EEXIST, map_large(READ, 0, most + PAGE));
+    refuse_large(0x2000, most + PAGE);
+    refuse_large(0x2000, LAST_PAGE - PAGE);
     EXPECT_OK(tide_container_set_valid(container, 0, UINT64_MAX, &reserved, 1, NULL));
-    EXPECT_ERROR(EINVAL, map_with(READ, 0, 0x2000, LAST_PAGE - PAGE));
+    refuse_large(0x2000, LAST_PAGE - PAGE);
     EXPECT(VALID(0x1000, 0x1fff));
     close_all();
 }

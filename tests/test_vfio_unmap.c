@@ -5,9 +5,10 @@
  */
 #include "support/vfio_unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* An argument, flags of the door, and what Linux 7.1 says: 0 has unmapped nothing. */
+/* An argument, flags of the door, and what Linux 7.1 of 64 bits says: 0 has unmapped nothing. */
 struct unmap_case {
     uint32_t argsz, flags;
     uint64_t iova, size, pgsize, bytes;
@@ -89,6 +90,15 @@ static const struct unmap_case unmap_cases[] = {
     { DIRTY_SIZE, DIRTY, LAST_PAGE, 0x2000, 0x800, 8, words, 0, EOVERFLOW, "9 before 10" },
     { DIRTY_SIZE, DIRTY, LAST_PAGE, 0x4000, 0x3000, 8, words, 0, EOVERFLOW, "9 before 10" },
     { DIRTY_SIZE, DIRTY, 0x11000, 0x1000, 0x800, 8, words, 0, EINVAL, "10 before 11" },
+
+    /* Row 5, on 32-bit machines alone. */
+    { UNMAP_SIZE - 1, 0, 0x10000, WIDE, 0, 0, NULL, 0, EINVAL, "1" },
+    { DIRTY_SIZE, DIRTY, 0x10000, WIDE, 0, 8, words, 0, EINVAL, "3" },
+    { UNMAP_SIZE, VADDR, 0x10001, WIDE, 0, 0, NULL, EMULATED, EBUSY, "4" },
+    { UNMAP_SIZE, 0, 0x10001, WIDE, 0, 0, NULL, 0, EINVAL, "6" },
+    { UNMAP_SIZE, ALL, 0, WIDE, 0, 0, NULL, 0, EINVAL, "7" },
+    { UNMAP_SIZE, 0, 0x22000, WIDE, 0, 0, NULL, 0, 0, "13" },
+    { UNMAP_SIZE, VADDR, 0x22000, WIDE, 0, 0, NULL, 0, 0, "13" },
 };
 
 /* Only where a mapping that sticks out refuses it. */
@@ -119,6 +129,13 @@ static const struct unmap_case v1_cases[] = {
     { DIRTY_SIZE, DIRTY, 0x10000, 0x4000, PAGE, 8, words, 0, EINVAL, "10" },
 };
 
+/* What this machine says: there may be less than 2^64 process addresses. */
+static int
+error_here(const struct unmap_case *c)
+{
+    return c->size > SIZE_MAX && strtoul(c->of, NULL, 10) > 5 ? EOVERFLOW : c->error;
+}
+
 static void
 try_unmap_cases(const struct unmap_case *cases, size_t count)
 {
@@ -128,13 +145,14 @@ try_unmap_cases(const struct unmap_case *cases, size_t count)
         const struct unmap_case *c = &cases[i];
         struct tide_vfio_dma_unmap_dirty argument = { { c->argsz, c->flags, c->iova, c->size },
                                                       { c->pgsize, c->bytes, c->data } };
+        int error = error_here(c);
 
         vfio.flags = c->door;
-        cr_assert_eq(unmap_argument(argument), -c->error, "case %zu of row %s", i, c->of);
-        if (c->error == 0)
+        cr_assert_eq(unmap_argument(argument), -error, "case %zu of row %s", i, c->of);
+        if (error == 0)
             cr_assert_eq(unmapped, 0, "case %zu of row %s", i, c->of);
         vfio.flags |= TIDE_VFIO_EINVAL_OVERFLOW;
-        cr_assert_eq(unmap_argument(argument), c->error == EOVERFLOW ? -EINVAL : -c->error,
+        cr_assert_eq(unmap_argument(argument), error == EOVERFLOW ? -EINVAL : -error,
                      "case %zu of row %s", i, c->of);
         EXPECT(VALID(0x10000, 0x13fff), VALID(0x14000, 0x15fff), INVALID(0x20000, 0x21fff),
                VALID(LAST_PAGE, UINT64_MAX));
@@ -176,9 +194,9 @@ Test(vfio_unmap, unmap_v2_takes_all_that_lies_in_the_range)
     EXPECT_OK(unmap(0, 0x14000, 0xe000));
     cr_assert_eq(unmapped, 0x4000);
     EXPECT(VALID(0x10000, 0x13fff), VALID(LAST_PAGE, UINT64_MAX));
-    EXPECT_OK(unmap(0, 0, LAST_PAGE));
+    EXPECT_OK(unmap_large(0, LAST_PAGE));
     cr_assert_eq(unmapped, 0x4000);
-    EXPECT_OK(unmap(0, PAGE, LAST_PAGE)); /* its last is the last there is */
+    EXPECT_OK(unmap_large(PAGE, LAST_PAGE)); /* its last is the last there is */
     cr_assert_eq(unmapped, 0x1000);
     EXPECT_NONE();
     close_all();
@@ -195,7 +213,7 @@ Test(vfio_unmap, unmap_v1_takes_what_begins_in_the_range_whole)
     EXPECT_OK(unmap(0, 0x20000, 0x1000));
     cr_assert_eq(unmapped, 0x2000);
     tide_container_dirty_stop(container);
-    EXPECT_OK(map(HALF, HALF - PAGE));
+    EXPECT_OK(map_large(READ | WRITE, HALF, HALF - PAGE));
     EXPECT_OK(unmap(0, HALF, PAGE));
     cr_assert_eq(unmapped, HALF - PAGE);
     EXPECT_OK(unmap(0, LAST_PAGE, PAGE));
@@ -217,8 +235,8 @@ unmap_all_of(enum tide_container_kind kind)
     cr_assert_eq(unmapped, 0);
 
     tide_container_dirty_stop(container);
-    EXPECT_OK(map_with(READ, 0, 0, HALF));
-    EXPECT_OK(map_with(READ, HALF, HALF, HALF));
+    EXPECT_OK(map_large(READ, 0, HALF));
+    EXPECT_OK(map_large(READ, HALF, HALF));
     EXPECT_OK(unmap(ALL, 0, 0));
     cr_assert_eq(unmapped, 0); /* 2^64 */
     EXPECT_NONE();
@@ -261,8 +279,8 @@ end_of_space(enum tide_container_kind kind)
     cr_assert_eq(unmapped, 2 * PAGE);
     EXPECT_NONE();
     EXPECT_OK(map(LAST_PAGE, PAGE));
-    EXPECT_OK(map_with(READ, 0, 0, LAST_PAGE));
-    EXPECT_OK(unmap(0, 0, LAST_PAGE));
+    EXPECT_OK(map_large(READ, 0, LAST_PAGE));
+    EXPECT_OK(unmap_large(0, LAST_PAGE));
     cr_assert_eq(unmapped, LAST_PAGE);
     EXPECT(VALID(LAST_PAGE, UINT64_MAX));
     EXPECT_OK(unmap(ALL, 0, 0));

@@ -197,10 +197,10 @@ Test(vfio_user, region_too_large_for_the_log_is_enomem)
 {
     open_container();
     cr_assert_eq(start_log(PAGE), 0);
-    cr_assert_eq(map(0, PAGE * (TIDE_DIRTY_PAGES_MOST + 1)), -ENOMEM);
+    cr_assert_eq(map_with(3, 0, PAGE * (TIDE_DIRTY_PAGES_MOST + 1), NULL), -ENOMEM);
     cr_assert_eq(regions(), 0);
     cr_assert_eq(tide_vfio_user_logging_stop(container), 0);
-    cr_assert_eq(map(0, PAGE * (TIDE_DIRTY_PAGES_MOST + 1)), 0);
+    cr_assert_eq(map_with(3, 0, PAGE * (TIDE_DIRTY_PAGES_MOST + 1), NULL), 0);
     cr_assert_eq(start_log(PAGE), -ENOMEM);
     close_container();
 }

@@ -194,8 +194,8 @@ model_translate(struct question *q)
         part.last = last_of((unsigned)(cell - cells));
         if (part.last > q->last)
             part.last = q->last;
-        if (q->iov && wraps(&part))
-            part.last = part.start + (UINT64_MAX - part.target);
+        if (q->iov && part.last - part.start > UINTPTR_MAX - part.target)
+            part.last = part.start + (UINTPTR_MAX - part.target);
         add_part(q, &part, join);
         if (part.last == q->last)
             break;
@@ -360,7 +360,7 @@ compare_range(uint64_t start, uint64_t last, uint64_t turn)
 /* ------------------------------------------------------------------------------------ writes -- */
 
 static uint64_t
-pick_target(unsigned first, unsigned last)
+any_target(unsigned first, unsigned last)
 {
     switch (random_below(&source, 4)) {
     case 0:
@@ -370,6 +370,15 @@ pick_target(unsigned first, unsigned last)
     default: /* as the neighbour below would go on */
         return first == 0 ? 0 : cells[first - 1].target + world->unit;
     }
+}
+
+/* On 32-bit machines process addresses more often than most targets are. */
+static uint64_t
+pick_target(unsigned first, unsigned last)
+{
+    uint64_t target = any_target(first, last);
+
+    return sizeof(void *) == 4 && random_below(&source, 2) == 0 ? target & UINT32_MAX : target;
 }
 
 static uint32_t

@@ -127,6 +127,13 @@ overlaps(const struct entry *entry, uint64_t start, uint64_t last)
     return entry->start <= last && entry->last >= start;
 }
 
+/* What a 32-bit process has no name for. */
+static bool
+is_beyond_process(uint64_t value)
+{
+    return value > UINTPTR_MAX;
+}
+
 /* Whether iova + size goes beyond 2^64; size is not 0. */
 static bool
 goes_beyond(uint64_t iova, uint64_t size)
@@ -161,9 +168,14 @@ want_map(const struct tide_vfio_dma_map *map)
     uint64_t last = map->iova + map->size - 1;
     struct entry *same = NULL;
 
-    if (map->argsz < 32 || map->flags > 7 || map->size == 0)
+    if (map->argsz < 32 || map->flags > 7)
         return -EINVAL;
-    if (goes_beyond(map->iova, map->size) || goes_beyond(map->vaddr, map->size))
+    if (is_beyond_process(map->size) || is_beyond_process(map->vaddr))
+        return too_far();
+    if (map->size == 0)
+        return -EINVAL;
+    if (goes_beyond(map->iova, map->size) || goes_beyond(map->vaddr, map->size) ||
+        is_beyond_process(map->vaddr + (map->size - 1)))
         return too_far();
     if ((vaddr && (read || write)) || (!vaddr && !read && !write))
         return -EINVAL;
@@ -282,10 +294,13 @@ want_unmap(const struct tide_vfio_dma_unmap *unmap, const struct tide_vfio_bitma
 
     if (unmap->argsz < 24 || unmap->flags > 7 || (dirty && (all || vaddr)))
         return -EINVAL;
-    if (dirty && (unmap->argsz < 48 || bitmap_is_bad(bitmap, unmap->size)))
+    if (dirty && (unmap->argsz < sizeof(struct tide_vfio_dma_unmap_dirty) ||
+                  bitmap_is_bad(bitmap, unmap->size)))
         return -EINVAL;
     if (vaddr && (vfio.flags & TIDE_VFIO_EMULATED))
         return -EBUSY;
+    if (is_beyond_process(unmap->size))
+        return too_far();
     if (is_off_page(unmap->iova))
         return -EINVAL;
     if (all) {
@@ -354,8 +369,11 @@ want_dirty(const struct tide_vfio_dirty_get *get)
         now.dirty_count = 0;
         return 0;
     }
-    if (get->dirty.flags != TIDE_VFIO_DIRTY_FLAG_GET_BITMAP || get->dirty.argsz < 48 ||
-        range->size == 0)
+    if (get->dirty.flags != TIDE_VFIO_DIRTY_FLAG_GET_BITMAP || get->dirty.argsz < sizeof(*get))
+        return -EINVAL;
+    if (is_beyond_process(range->size))
+        return too_far();
+    if (range->size == 0)
         return -EINVAL;
     if (goes_beyond(range->iova, range->size))
         return too_far();
@@ -552,6 +570,8 @@ request_map(bool starved)
     int error;
 
     map.vaddr = chance(8) ? pick_address() : random_next(&source) / 4 / page * page;
+    if (sizeof(void *) == 4 && !chance(8))
+        map.vaddr = map.vaddr % (UINT32_MAX / 4 + UINT64_C(1)); /* else most are refused */
     map.iova = pick_address();
     map.size = pick_size();
     if (chance(4)) {

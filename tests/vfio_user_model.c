@@ -283,7 +283,7 @@ do_map(void)
     if (message.size / PAGE > PAGES_MOST && message.size < UINT64_C(1) << 52)
         message.size = PAGE; /* small, or too large for a log */
     if (one_in(16))
-        target = UINT64_MAX - random_below(&source, 9) * PAGE - (PAGE - 1);
+        target = UINTPTR_MAX - random_below(&source, 9) * PAGE - (PAGE - 1);
     payload = receive(&message, sizeof(message));
     wanted = expect_map(&message, size, target);
     if (target == 0 && wanted != -ENOMEM && wanted != -EPERM)

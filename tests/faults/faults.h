@@ -14,7 +14,7 @@
 /* Pages, in the build with tiny nodes too, for the doors have them. */
 #define PAGE     UINT64_C(4096)
 #define AT(page) ((uint64_t)(page)*2 * PAGE)
-#define TARGET   UINT64_C(0x7000000000)
+#define TARGET   UINT64_C(0x70000000) /* a process address everywhere */
 enum { PAGES = 60 };
 
 /* Mapped are a page at AT(0), AT(1), ... AT(PAGES - 1), every third to be read only, and [AT(100), AT(110) - 1],

@@ -50,7 +50,20 @@ map_with(uint32_t flags, uint64_t vaddr, uint64_t iova, uint64_t size)
 int
 map(uint64_t iova, uint64_t size)
 {
-    return map_with(READ | WRITE, iova < HALF ? BASE + iova : 0, iova, size);
+    return map_with(READ | WRITE, iova < TARGETS ? BASE + iova : 0, iova, size);
+}
+
+int
+map_large(uint32_t flags, uint64_t iova, uint64_t size)
+{
+    const struct tide_mapping mapping = { iova, iova + (size - 1), 0,
+                                          (flags & READ ? (uint32_t)TIDE_READ : 0) |
+                                              (flags & WRITE ? (uint32_t)TIDE_WRITE : 0) };
+
+    if (size <= SIZE_MAX)
+        return map_with(flags, 0, iova, size);
+    EXPECT_ERROR(EOVERFLOW, map_with(flags, 0, iova, size));
+    return tide_container_map(container, &mapping);
 }
 
 int
@@ -73,6 +86,20 @@ unmap(uint32_t flags, uint64_t iova, uint64_t size)
                                                   { 0, 0, NULL } };
 
     return unmap_argument(argument);
+}
+
+int
+unmap_large(uint64_t iova, uint64_t size)
+{
+    struct tide_unmap_result result;
+    int error;
+
+    if (size <= SIZE_MAX)
+        return unmap(0, iova, size);
+    EXPECT_ERROR(EOVERFLOW, unmap(0, iova, size));
+    error = tide_container_unmap(container, iova, iova + (size - 1), &result);
+    unmapped = result.bytes.low;
+    return error;
 }
 
 int

@@ -26,7 +26,16 @@
 #define PAGE      UINT64_C(0x1000)
 #define LAST_PAGE UINT64_C(0xfffffffffffff000)
 #define HALF      UINT64_C(0x8000000000000000)
-#define BASE      UINT64_C(0x7f0000000000) /* process address of iova 0 */
+#define WIDE      UINT64_C(0x100000000) /* the least that 32 bits do not hold */
+
+/* BASE is the process address of iova 0. From TARGETS on an iova has the process address 0. */
+#if UINTPTR_MAX > UINT32_MAX
+#define BASE    UINT64_C(0x7f0000000000)
+#define TARGETS HALF
+#else
+#define BASE    UINT64_C(0x40000000)
+#define TARGETS UINT64_C(0x80000000)
+#endif
 
 #define WORDS 64
 
@@ -47,10 +56,15 @@ void close_all(void);
 /* The default options with an entry limit. */
 struct tide_container_options limited(enum tide_container_kind kind, uint64_t limit);
 
-/* The ioctls. map() gives the process address BASE + iova, or 0 where that does not fit. An unmap expects its argument
+/* The ioctls. map() gives the process address BASE + iova, or 0 from TARGETS on. An unmap expects its argument
  * to be left alone where it fails. */
 int map_with(uint32_t flags, uint64_t vaddr, uint64_t iova, uint64_t size);
 int map(uint64_t iova, uint64_t size);
+
+/* Of a size that 32 bits may not hold (a map to process address 0): there the door has to refuse it, and the container
+ * does without it what the door would do elsewhere, so that what comes later finds the same. */
+int map_large(uint32_t flags, uint64_t iova, uint64_t size);
+int unmap_large(uint64_t iova, uint64_t size);
 int unmap_argument(struct tide_vfio_dma_unmap_dirty argument);
 int unmap(uint32_t flags, uint64_t iova, uint64_t size);
 int unmap_dirty(uint64_t iova, uint64_t size, uint64_t pgsize, uint64_t bytes, uint64_t *data);
@@ -68,9 +82,9 @@ void expect_mappings(const struct tide_mapping *wanted, size_t count, int line);
 #define EXPECT_NONE() expect_mappings(NULL, 0, __LINE__)
 
 /* As map() makes it; as it is after its address was made invalid. */
-#define VALID(start, last)                                                           \
-    {                                                                                \
-        (start), (last), (start) < HALF ? BASE + (start) : 0, TIDE_READ | TIDE_WRITE \
+#define VALID(start, last)                                                              \
+    {                                                                                   \
+        (start), (last), (start) < TARGETS ? BASE + (start) : 0, TIDE_READ | TIDE_WRITE \
     }
 #define INVALID(start, last)                                                         \
     {                                                                                \
