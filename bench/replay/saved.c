@@ -6,6 +6,7 @@
 #include "saved.h"
 
 #include "report.h"
+#include "source.h"
 #include "vector.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ saved_read(struct saved *saved, const char *path)
     const char *reason;
 
     *saved = (struct saved){ 0 };
-    reading.file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    reading.file = source_file(path);
     if (reading.file == NULL) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return false;
@@ -117,8 +118,7 @@ saved_read(struct saved *saved, const char *path)
     reason = judge(&reading);
     if (reason == NULL && !take_mappings(saved))
         reason = "out of memory";
-    if (reading.file != stdin)
-        fclose(reading.file);
+    fclose(reading.file);
     if (reason == NULL)
         return true;
     fprintf(stderr, "%s: %s\n", path, reason);

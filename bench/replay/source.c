@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <zstd.h>
 
@@ -67,6 +68,19 @@ source_begin(struct source *source)
     return true;
 }
 
+FILE *
+source_file(const char *path)
+{
+    return strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "rb") : fopen(path, "rb");
+}
+
+/* gcc 12 does not see that the source has the file from here on. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-file-leak"
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 struct source *
 source_of(FILE *file, const char **reason)
 {
@@ -74,8 +88,7 @@ source_of(FILE *file, const char **reason)
 
     if (source == NULL) {
         *reason = "out of memory";
-        if (file != stdin)
-            fclose(file);
+        fclose(file);
         return NULL;
     }
     source->file = file;
@@ -87,10 +100,14 @@ source_of(FILE *file, const char **reason)
     return source;
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
 struct source *
 source_open(const char *path, const char **reason)
 {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    FILE *file = source_file(path);
 
     if (file == NULL) {
         *reason = strerror(errno);
@@ -104,8 +121,7 @@ source_close(struct source *source)
 {
     if (source == NULL)
         return;
-    if (source->file != stdin)
-        fclose(source->file);
+    fclose(source->file);
     ZSTD_freeDCtx(source->zstd);
     free(source);
 }

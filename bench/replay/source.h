@@ -13,6 +13,9 @@ struct source;
 
 enum source_status { SOURCE_LINE, SOURCE_END, SOURCE_FAILED };
 
+/* A file to read, "-" being standard input; in both cases to be closed. NULL and errno: failed. */
+FILE *source_file(const char *path);
+
 /* Open a file, "-" being standard input. NULL: failed, and *reason says why. */
 struct source *source_open(const char *path, const char **reason);
 
