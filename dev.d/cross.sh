@@ -111,8 +111,8 @@ ctest_cross() {
 
 # Sets cpu to the CPU time of all commands so far, in seconds. A subshell would begin with 0.
 cpu_time() {
-    times >"$root/build/cross/times"
-    cpu=$(awk -F'[ms ]+' 'NR == 2 { printf "%d", 60 * $1 + $2 + 60 * $3 + $4 }' "$root/build/cross/times")
+    times >"$root/build/cross/$target.times"
+    cpu=$(awk -F'[ms ]+' 'NR == 2 { printf "%d", 60 * $1 + $2 + 60 * $3 + $4 }' "$root/build/cross/$target.times")
 }
 
 # One row of the table. It stays beside the build, so that the table has what was run before.
