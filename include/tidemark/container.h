@@ -90,6 +90,7 @@ const struct tide *tide_container_draft(const struct tide_container *container);
  * it waits for nothing. From a hook: nothing is done. Context: Writer. */
 void tide_container_barrier(struct tide_container *container);
 
+/* What it was made with. Context: any. */
 enum tide_container_kind tide_container_kind_of(const struct tide_container *container);
 uint64_t tide_container_page_sizes(const struct tide_container *container);
 

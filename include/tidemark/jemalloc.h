@@ -93,7 +93,6 @@ tide_jemalloc_count(unsigned arena, const char *name, uint64_t *sum)
 }
 
 /* The functions of the table. */
-
 static inline void *
 tide_jemalloc_allocate(void *context, size_t alignment, size_t size)
 {

@@ -237,6 +237,8 @@ struct tide_options {
     const struct tide_trace *trace; /* NULL: nobody is told of what is written */
 };
 
+/* The whole space, granule 1, no limit, memory of the C library, no RCU: what NULL stands for in tide_create.
+ * Context: any. */
 static inline struct tide_options
 tide_options_default(void)
 {

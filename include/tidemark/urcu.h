@@ -45,7 +45,8 @@
  *
  *     static void vmm_run(struct rcu_head *h) { struct tide_rcu_head *t =
  *         container_of((void *)h, struct tide_rcu_head, space); t->run(t); }
- * static void vmm_defer(void *c, struct tide_rcu_head *h) { call_rcu1((void *)h->space, vmm_run); }
+ *     static void vmm_defer(void *c, struct tide_rcu_head *h) {
+ *         call_rcu1((void *)h->space, vmm_run); }
  *     static void vmm_synchronize(void *c) { synchronize_rcu(); }
  *     static void vmm_barrier(void *c) { drain_call_rcu(); }
  *     static const struct tide_rcu vmm_rcu = { .defer = vmm_defer,
@@ -100,7 +101,7 @@ TIDE_URCU_ASSERT(_Alignof(struct rcu_head) <= _Alignof(struct tide_rcu_head),
                  "rcu_head's alignment");
 #endif
 
-/* Called by liburcu after the grace period. */
+/* The functions of the table, and what liburcu calls after the grace period. */
 static inline void
 tide_urcu_run(struct rcu_head *urcu)
 {
