@@ -79,7 +79,7 @@ for entry in sorted(compiled, key=lambda entry: "TIDE_TINY" in entry["command"])
     # With assertions: they tell the tools what holds.
     entry["command"] = entry["command"].replace(" -DNDEBUG", "")
     if name.endswith(".c") and name.startswith(tuple(area + "/" for area in areas)) \
-            and "TIDE_PLANT=" not in entry["command"]:
+            and "TIDE_PLANT" not in entry["command"]:
         chosen.setdefault(name, entry)
 missing = [area for area in areas if not any(name.startswith(area + "/") for name in chosen)]
 if missing:

@@ -19,20 +19,15 @@ typedef _Atomic(uint16_t) tide__atomic_u16; /* never one that publishes */
 static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "a lookup takes no lock, not one inside of an atomic either");
 
-/* TIDE_PLANT=n builds a library with one bug, so that the tests can show that they see it. The bugs
- * and who sees them are listed in docs/memory-model.md. What a bug branches on beyond its number stands
- * under TIDE__PLANTS: a library without bugs has no branch of theirs. */
-#if defined(TIDE_WATCH) || defined(TIDE_PLANT)
+/* TIDE_PLANT builds a library with bugs, so that the tests can show that they see them; so does TIDE_WATCH
+ * (watch.h). The program says which of them is there: none if tide__bug is 0. The bugs and who sees them are
+ * listed in docs/memory-model.md. What a bug branches on beyond its number stands under TIDE__PLANTS: a
+ * library without bugs has no branch of theirs. */
+#if defined(TIDE_PLANT) || defined(TIDE_WATCH)
 #define TIDE__PLANTS
-#endif
-#if defined(TIDE_WATCH)
 #include <sched.h>
-extern int tide__watch_bug; /* watch.h */
-#define tide__planted(n) (tide__watch_bug == (n))
-#define tide__yield()    sched_yield()
-#elif defined(TIDE_PLANT)
-#include <sched.h>
-#define tide__planted(n) (TIDE_PLANT == (n))
+extern int tide__bug;
+#define tide__planted(n) (tide__bug == (n))
 #define tide__yield()    sched_yield()
 #else
 #define tide__planted(n) 0

@@ -2,8 +2,7 @@
 /*
  * What a test may watch: the nodes that readers enter, and what becomes of every node. Built with
  * TIDE_WATCH the library calls the functions below whose names begin with tide__on_, which the program has
- * (tests/stress/watch.c); otherwise all of this is nothing. A planted bug is then chosen when the
- * program starts, so that one such library shows them all.
+ * (tests/stress/watch.c); otherwise all of this is nothing.
  */
 #ifndef TIDE_LIB_WATCH_H
 #define TIDE_LIB_WATCH_H

@@ -647,7 +647,7 @@ main(int argc, char **argv)
                   "--rounds N --seconds N --touches N --compared N --writes N --readers N"
                   " --seed N --bug N");
     ages.random.state = program_number(argc, argv, "--seed", 20261129);
-    tide__watch_bug = (int)program_number(argc, argv, "--bug", 0);
+    tide__bug = (int)program_number(argc, argv, "--bug", 0);
     if (readers < 1 || readers > READERS_MOST)
         return 2;
     printf("SEED=%" PRIu64 "\n", ages.random.state);

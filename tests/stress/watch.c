@@ -31,7 +31,7 @@ static struct qsbr *rcu;
 
 _Thread_local struct watch_reader *watch_reader;
 struct watch_counts watch_counts;
-int tide__watch_bug;
+int tide__bug;
 
 void
 watch_fail(const char *format, ...)

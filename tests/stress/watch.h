@@ -71,7 +71,7 @@ extern struct watch_counts watch_counts;
 extern struct tide_allocator watch_allocator;
 
 /* Planted bug to have: see lib/watch.h. */
-extern int tide__watch_bug;
+extern int tide__bug;
 
 /* Print what is wrong, and the histogram of the reader whose thread this is, and end the program with 1. */
 _Noreturn void watch_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

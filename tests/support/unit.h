@@ -31,11 +31,14 @@ struct unit {
 
 extern struct unit unit;
 
-/* The slots of a leaf, and the granule of their bounds, in the build of the library tested. */
+/* The slots of a leaf, and the granule of their bounds, in the build of the library tested: for tests that are
+ * compiled for each build. */
+#ifndef TESTS_ANY_BUILD
 #ifdef TIDE_TINY
 enum { UNIT_SLOTS = 4, UNIT_PAGE = 2 };
 #else
 enum { UNIT_SLOTS = 16, UNIT_PAGE = 4096 };
+#endif
 #endif
 
 #define UNIT_FLAGS (TIDE_READ | TIDE_WRITE)
