@@ -102,7 +102,7 @@ check_spdx() {
             echo "no SPDX line: $file"
             status=1
         }
-    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
+    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.css' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
     return "$status"
 }
 
@@ -128,7 +128,7 @@ check_claims() {
 
 test_static() {
     local check formatter status
-    for check in memory_order spdx version header_cxx claims; do
+    for check in memory_order spdx version header_cxx claims reference links samples; do
         status=0
         stage "static: $check" "check_$check" || status=1
         count "$status"
@@ -139,6 +139,14 @@ test_static() {
         count "$status"
     else
         note 'static: the binary interface is left out, abidw is not here, or this is not x86-64'
+        [ -z "${CI:-}" ] || count 1
+    fi
+    if command -v sphinx-build >/dev/null && command -v doxygen >/dev/null && command -v mandoc >/dev/null; then
+        status=0
+        stage 'static: docs' check_docs || status=1
+        count "$status"
+    else
+        note 'static: the site is left out, Sphinx, Doxygen or mandoc is not here'
         [ -z "${CI:-}" ] || count 1
     fi
     if ! command -v spin >/dev/null; then
@@ -171,7 +179,7 @@ command_test() {
     local part begin=$SECONDS
     [ $# -gt 0 ] || set -- static release tiny asan tsan
     need "${needs_build[@]}" "${needs_replay[@]}" "${needs_bench[@]}" "${needs_test[@]}" \
-        "${needs_analyse[@]}"
+        "${needs_analyse[@]}" "${needs_docs[@]}"
     for part; do
         case $part in
         static) test_static ;;

@@ -16,6 +16,7 @@ import subprocess
 
 import text as blocks_of
 
+ROOT_PAGES = {"README.md": "index.md", "SECURITY.md": "security.md"}
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 LANGUAGES = {".c": "c", ".h": "c", ".py": "python", ".sh": "bash", ".md": "markdown", ".txt": "text"}
 
@@ -199,7 +200,7 @@ def entry_of(header, entry, names):
     if entry.comment:
         made += [".. container:: said", "",
                  *indent(render(blocks_of.blocks(entry.comment, entry.words), names), "    ")]
-    return made
+    return [".. container:: entry", "", *indent(made, "    "), ""]
 
 
 def header_page(header, names):
@@ -249,8 +250,8 @@ class Stage:
             wanted = f"reference/{page_of(self.headers[wanted])}.rst"
         elif re.fullmatch(r"docs/[\w-]+\.md", wanted):
             wanted = wanted[5:]
-        elif wanted == "README.md":
-            wanted = "index.md"
+        elif wanted in ROOT_PAGES:
+            wanted = ROOT_PAGES[wanted]
         elif (self.root / wanted).is_file():
             if wanted not in self.listed:
                 self.listed.add(wanted)
@@ -299,6 +300,7 @@ def write(headers, root, directory, version):
     for path in sorted((root / "docs").glob("*.md")):
         if path.name != "index.md":
             stage.markdown(path.name, f"docs/{path.name}")
+    stage.markdown("security.md", "SECURITY.md")
     for header in headers:
         stage.put(f"reference/{page_of(header)}.rst", header_page(header, names))
     while stage.waiting:
