@@ -79,7 +79,8 @@ def indented(lines):
     first, items, columns, column = indent(lines[0]), [], False, 0
     for line, bare in zip(lines, stripped):
         if indent(line) <= first:
-            match = COLUMNS.match(bare) or (column and bare[column - 1:column] == " " and ONE.match(bare))
+            match = COLUMNS.match(bare) or (
+                column and bare.find(" ") == column - 1 and ONE.match(bare))
             column = column or (match and match.start(2))
             columns = columns or bool(match)
             items.append([match[1], [match[2]]] if match else [bare, []])
