@@ -227,9 +227,15 @@ USUAL = ["kernels 200", "invariants", "test_snapshot", "versions --operations 10
 # For files of their name; for all if asked for.
 SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", "test_holes", "test_sources",
         "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
-        "versions --operations 6000"]
+        "versions --operations 6000", "test_trace", "trace --operations 500", "misuse", "probes", "allocfail --first 2",
+        "stress --rounds 16"]
 NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1",
-         "version": "pool"}
+         "version": "pool", "probe": "probes", "pool": "allocfail --first 2", "publish": "stress --rounds 16",
+         "edit": "allocfail --first 2"}
+# Programs of several files. The others are one file each, but for probes, which is a script.
+PARTS = {"allocfail": ["allocfail/main", "allocfail/scenarios", "allocfail/shapes"],
+         "stress": [f"stress/{part}" for part in ("stress", "readers", "lookups", "walks", "ranges", "snapshots", "history",
+                                                  "plan", "delays", "totals")]}
 PATIENCE = 10  # how many times its usual time a program may take
 CC = shlex.split(os.environ.get("CC", "gcc"))
 # gcc 12 takes functions of tests/holes.c that store to a static struct for ones that store nothing.
@@ -274,19 +280,26 @@ class Build:
         self.usual = {}  # program: seconds
         self.plain = {}  # object: what is not changed at -O2
         self.users = collections.defaultdict(list)  # name of a file in lib: objects
-        names = sorted({program.split()[0] for program in programs + slow})
+        names = sorted({program.split()[0] for program in programs + slow} - {"probes"})
+        self.parts = {}  # program: objects
         self.files = {self.directory / f"lib-{file.stem}.o": file for file in sorted((SOURCE / "lib").glob("*.c"))}
         support = sorted((SOURCE / "tests" / "support").glob("*.c"))
-        for file in [*[file for file in support if not file.stem.endswith("_unit")],  # of containers
-                     *[SOURCE / "tests" / f"{name}.c" for name in names]]:
-            self.files[self.directory / f"{file.stem}.o"] = file
+        for file in support:
+            if not file.stem.endswith("_unit") and file.stem != "planted":  # of containers, and of libraries with bugs
+                self.files[self.directory / f"{file.stem}.o"] = file
+        for name in names:
+            self.parts[name] = []
+            for part in PARTS.get(name, [name]):
+                made = self.directory / f"{part.replace('/', '-')}.o"
+                self.files[made] = SOURCE / "tests" / f"{part}.c"
+                self.parts[name].append(made)
 
     def compile(self, made, options=("-O1", "-fPIC")):
         file, out = self.files[made], made.with_suffix(".o2") if "-O2" in options else made
         more = {"lookup_avx2.c": ["-mavx2", "-mbmi", "-mbmi2"],
                 "lookup_avx512.c": ["-mavx512f", "-mbmi", "-mbmi2"]}.get(file.name, [])
         if not made.name.startswith("lib-"):
-            more = TEST_FLAGS
+            more = [*TEST_FLAGS, "-D_DEFAULT_SOURCE"]
         return run([*CC, "-std=c11", "-w", *options, *self.flags, *more, f"-I{SOURCE}/include", f"-I{SOURCE}/lib",
                     f"-I{SOURCE}/tests", "-MMD", "-MF", str(made.with_suffix(".d")), "-c", str(file), "-o",
                     str(out)])[0]
@@ -296,10 +309,10 @@ class Build:
         library = [str(made) for made in self.files if made.name.startswith("lib-")]
         support = [str(made) for made, file in self.files.items() if file.parent.name == "support"]
         good = run([*CC, "-shared", "-o", str(self.library), *library])[0]
-        for made in objects:
-            if self.files[made].parent.name == "tests" and good:
-                unit = made.name.startswith("test_")
-                good = run([*CC, "-o", str(made.with_suffix("")), str(made),
+        for name, parts in self.parts.items():
+            if good and any(made in objects for made in parts):
+                unit = name.startswith("test_")
+                good = run([*CC, "-o", str(self.directory / name), *map(str, parts),
                             *[one for one in support if unit or not one.endswith("/unit.o")],
                             str(self.library), "-lpthread", *(["-lcriterion"] if unit else []),
                             f"-Wl,-rpath,{self.directory}"], quiet=False)[0]
@@ -307,7 +320,10 @@ class Build:
 
     def passes(self, program):
         name, *arguments = program.split()
-        good, seconds = run([str(self.directory / name), *arguments], self.usual.get(program, 60.0))
+        command = [str(self.directory / name), *arguments]
+        if name == "probes":
+            command = ["sh", str(SOURCE / "tests/probes.sh"), str(self.library), str(ROOT / "docs/tracing.md")]
+        good, seconds = run(command, self.usual.get(program, 60.0))
         self.usual.setdefault(program, seconds)
         return good
 
@@ -427,21 +443,22 @@ def main():
     parser.add_argument("--only", help="of this file in lib/")
     parser.add_argument("--list", action="store_true", help="only say which there are")
     parser.add_argument("--long", action="store_true", help="try the slow programs, too")
-    parser.add_argument("--one", help="this one: its diff, and what becomes of it")
+    parser.add_argument("--one", action="append", default=[], help="this one, or these: the diff, and what becomes of it")
     parser.add_argument("--report", default=str(ROOT / "build" / "mutants.txt"))
     arguments = parser.parse_args()
 
-    chosen = list(sample(arguments.only or (arguments.one or "").split(":")[0] or None, arguments.seed))
+    chosen = list(sample(arguments.only, arguments.seed))
     if arguments.list:
         for mutant in chosen:
             print(f"{mutant.id}\t{mutant.what}")
         print(f"{len(chosen)} mutants")
         return 0
     if arguments.one:
-        chosen = [mutant for mutant in chosen if mutant.id == arguments.one]
-        if not chosen:
+        chosen = [mutant for mutant in chosen if mutant.id in arguments.one]
+        if len(chosen) < len(arguments.one):
             sys.exit("mutate: there is no such mutant")
-        print(diff_of(chosen[0]), flush=True)
+        for mutant in chosen:
+            print(diff_of(mutant), flush=True)
     builds = prepare()
     counts, killers, begin, place = collections.Counter(), collections.Counter(), time.monotonic(), 0
     with open(arguments.report, "w", encoding="utf-8") as report:
