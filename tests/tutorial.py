@@ -132,6 +132,8 @@ class Reader:
         packages = re.fullmatch(r"apt-get install --yes ([\w .+-]+)", command)
         if packages is None and command != "apt-get update":
             raise Mistake("root's command is not known: " + command)
+        if not shutil.which("dpkg-query"):
+            raise Missing("dpkg")
         for package in packages[1].split() if packages else ():
             status = subprocess.run(["dpkg-query", "-W", "-f=${db:Status-Status}", package],
                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
