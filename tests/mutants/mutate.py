@@ -456,7 +456,7 @@ def main():
     if arguments.one:
         chosen = [mutant for mutant in chosen if mutant.id in arguments.one]
         if len(chosen) < len(arguments.one):
-            sys.exit("mutate: there is no such mutant")
+            sys.exit(f"mutate: there is no {set(arguments.one) - {mutant.id for mutant in chosen}}")
         for mutant in chosen:
             print(diff_of(mutant), flush=True)
     builds = prepare()
