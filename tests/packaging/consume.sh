@@ -48,6 +48,11 @@ installed)
     cmake --install "$built" --prefix "$prefix" >/dev/null
     # What is installed may be moved.
     mv "$prefix" "$work/moved"
+    # A page for each function, or a link to one (made where Python 3 was there).
+    if [ -d "$built/man" ]; then
+        grep -q '^\.Nm tide_map$' "$work/moved"/share/man/man3/tide_map.3
+        [ -L "$work/moved/share/man/man3/tide_prev.3" ] && [ -s "$work/moved/share/man/man3/tide_prev.3" ]
+    fi
     build "$here/installed" -DCMAKE_PREFIX_PATH="$work/moved"
     runs "$work/build/consumer_of_tree"
     runs "$work/build/consumer"

@@ -9,6 +9,7 @@
     python3 tools/reference self-test           each kind of mistake is found
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -44,7 +45,7 @@ def said(block):
 def exported(library):
     """The names that a static or shared library gives to programs."""
     shared = ["--dynamic"] if ".so" in pathlib.Path(library).name else []
-    listing = subprocess.run(["nm", "--defined-only", "--extern-only", *shared, str(library)], check=True,
+    listing = subprocess.run([os.environ.get("NM", "nm"), "--defined-only", "--extern-only", *shared, str(library)], check=True,
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     names = re.findall(r"^[0-9a-f]+ T (\w+)$", listing, re.M)
     return {name for name in names if "__" not in name}

@@ -252,7 +252,7 @@ class Stage:
             wanted = wanted[5:]
         elif wanted in ROOT_PAGES:
             wanted = ROOT_PAGES[wanted]
-        elif (self.root / wanted).is_file():
+        elif (self.root / wanted).exists():
             if wanted not in self.listed:
                 self.listed.add(wanted)
                 self.waiting.append(wanted)
@@ -274,9 +274,16 @@ class Stage:
         if source.endswith(".md"):
             self.markdown(f"files/{source}", source, before="---\norphan: true\n---\n\n")
             return
+        head = ["---", "orphan: true", "---", "", f"# {posixpath.basename(source)}", "", f"`{source}`", ""]
+        if (self.root / source).is_dir():
+            names = sorted(path.name for path in (self.root / source).iterdir() if path.is_file())
+            page = f"files/{source}.md"
+            self.put(page, "\n".join([*head, *(
+                f"- [`{name}`]({self.target(page, source + '/x', name)})" for name in names), ""]))
+            return
         language = LANGUAGES.get(pathlib.Path(source).suffix, "text")
         self.put(f"files/{source}.md", "\n".join([
-            "---", "orphan: true", "---", "", f"# {posixpath.basename(source)}", "", f"`{source}`", "",
+            *head,
             f"```{{literalinclude}} {os.path.relpath(self.root / source, (self.out / 'files' / source).parent)}",
             f":language: {language}", "```", ""]))
 
