@@ -102,23 +102,23 @@ check_spdx() {
             echo "no SPDX line: $file"
             status=1
         }
-    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.pml' '*.py' '*.sh' '*.css' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
+    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.hpp' '*.pml' '*.py' '*.sh' '*.css' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
     return "$status"
 }
 
 # The adapters of other libraries need those, and the one of QEMU is C.
 check_header_cxx() {
     local header
-    for header in "$root"/include/tidemark/*.h; do
+    for header in "$root"/include/tidemark/*.h "$root"/include/tidemark/*.hpp; do
         case ${header##*/} in urcu.h | jemalloc.h | qemu-iova-tree.h) continue ;; esac
         printf '#include <tidemark/%s>\nstatic_assert(__cplusplus >= 201703L, "");\n' "${header##*/}" |
-            c++ -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only \
+            c++ -std=c++17 -fno-exceptions -fno-rtti -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only \
                 -I "$root/include" -x c++ - || return
     done
 }
 
 check_format() {
-    sources '*.[ch]' '*.cc' '*.cpp' | (cd "$root" && xargs -0 -r "$formatter" --dry-run -Werror)
+    sources '*.[ch]' '*.cc' '*.cpp' '*.hpp' | (cd "$root" && xargs -0 -r "$formatter" --dry-run -Werror)
 }
 
 # That the documents name tests which exist, and that who checks this is alive.

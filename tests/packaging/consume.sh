@@ -67,6 +67,12 @@ pkg-config)
     read -ra flags <<<"$(pkg-config --cflags --libs tidemark-container)"
     "$cc" -std=c11 -DCONTAINER "$here/consumer.c" -o "$work/consumer" "${flags[@]}"
     runs "$work/consumer"
+    if command -v c++ >/dev/null; then # tidemark.hpp is installed too
+        read -ra flags <<<"$(pkg-config --cflags --libs tidemark)"
+        c++ -std=c++17 "$root/docs/examples/handles.cc" -o "$work/handles" "${flags[@]}"
+        "$work/handles" >"$work/said"
+        grep -q '^swapped: ' "$work/said"
+    fi
     ;;
 shared)
     build "$root" -DTIDE_SHARED=ON -DTIDE_BUILD_TESTS=OFF -DTIDE_BUILD_BENCH=OFF -DTIDE_BUILD_REPLAY=OFF \
