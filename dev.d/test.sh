@@ -77,7 +77,7 @@ sources() {
     for pattern; do
         names+=(-o -name "$pattern")
     done
-    (cd "$root" && find . \( -name .git -o -path ./build \) -prune -o -type f \
+    (cd "$root" && find . \( -name .git -o -path ./build -o -path ./bindings/rust/target \) -prune -o -type f \
         \( "${names[@]:1}" \) -print0 | sort -z)
 }
 
@@ -86,13 +86,15 @@ check_memory_order() {
     ! (cd "$root" && grep -rn 'memory_order_' lib container --include='*.[ch]' | grep -v '^lib/atomic\.h:')
 }
 
-# CMake, Meson and the header say one version.
+# CMake, Meson, the header and the crate say one version.
 check_version() {
     local version
     version=$(sed -n 's/^project(tidemark VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
     echo "CMake: $version"
     grep -F "version: '$version', license" "$root/meson.build" &&
-        [ "$(sed -n 's/^#define TIDE_VERSION_[MP].* //p' "$root/include/tidemark/tidemark.h" | paste -sd.)" = "$version" ]
+        [ "$(sed -n 's/^#define TIDE_VERSION_[MP].* //p' "$root/include/tidemark/tidemark.h" | paste -sd.)" = "$version" ] &&
+        grep -Fx "version = \"$version\"" "$root/bindings/rust/Cargo.toml" &&
+        grep -A1 -Fx 'name = "tidemark"' "$root/bindings/rust/Cargo.lock" | grep -Fx "version = \"$version\""
 }
 
 check_spdx() {
@@ -102,7 +104,7 @@ check_spdx() {
             echo "no SPDX line: $file"
             status=1
         }
-    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.hpp' '*.pml' '*.py' '*.sh' '*.css' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
+    done < <(sources '*.[ch]' '*.cc' '*.cpp' '*.hpp' '*.pml' '*.py' '*.rs' '*.sh' '*.css' '*.cmake' '*.in' '*.map' CMakeLists.txt meson.build dev run)
     return "$status"
 }
 
