@@ -3,9 +3,10 @@
 #
 # The library keeps no state and asks nothing of the system but memory: no writable or thread-local
 # data in the archive, no undefined symbol but those of libc listed here (__cpu_model is the
-# compiler's, for choosing the lookup, as are 64-bit divisions and shifts of 32-bit machines: but no __atomic_,
-# which may take a lock), and no global name without the prefix (but the weak and hidden one that
-# the notes of static probes share, and i386's way to the address of code). With assertions it needs what these do.
+# compiler's, for choosing the lookup, as are 64-bit divisions and shifts of 32-bit machines, and on AArch64 the choice
+# between one instruction and a loop for a swap: but no __atomic_, which may take a lock), and no global name without
+# the prefix (but the weak and hidden one that the notes of static probes share, and i386's way to the address of
+# code). With assertions it needs what these do.
 set -eu
 
 archive=$1
@@ -28,7 +29,7 @@ data=$("${OBJDUMP:-objdump}" -h "$archive" | awk '$2 ~ /^\.(t?data|t?bss)(\.|$)/
 defined=$("$nm" --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
 needed=$("$nm" --undefined-only "$archive" 2>/dev/null | awk 'NF == 2 { print $2 }' | sort -u |
     grep -vxF "$defined" |
-    grep -vxE 'aligned_alloc|free|memcmp|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|\.TOC\.|__u(div|mod)di3|__c[lt]z[ds]i2|__aeabi_u?[il]?div(mod)?|__aeabi_l(lsl|lsr|asr|mul)'"${asserting:-}" || true)
+    grep -vxE 'aligned_alloc|free|memcmp|memcpy|memmove|memset|mmap|munmap|madvise|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|\.TOC\.|__u(div|mod)di3|__c[lt]z[ds]i2|__aeabi_u?[il]?div(mod)?|__aeabi_l(lsl|lsr|asr|mul)|__aarch64_(cas|swp|ld(add|clr|eor|set))[48]_(relax|acq|rel|acq_rel)'"${asserting:-}" || true)
 [ -z "$needed" ] || complain "symbols from elsewhere" "$needed"
 
 foreign=$("$nm" --extern-only --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
