@@ -110,10 +110,7 @@ def self_test(root):
             "<!-- [x](gone.md) -->"]
     with tempfile.TemporaryDirectory() as work:
         copy = os.path.join(work, "copy")
-        os.makedirs(copy)
-        for name in ("README.md", "SECURITY.md", "LICENSE", "docs", "include", "tests", "bench"):
-            source = os.path.join(root, name)
-            (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, os.path.join(copy, name))
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git", "build", "target"))
         readme = os.path.join(copy, "README.md")
         with open(readme, encoding="utf-8") as file:
             before = file.read()

@@ -70,7 +70,7 @@ def quoted(root, code):
 def compiles(root, code, given):
     """Why not, or None."""
     headers = [name for name in sorted(os.listdir(os.path.join(root, "include", "tidemark")))
-               if name not in ("urcu.h", "jemalloc.h", "qemu-iova-tree.h")]
+               if name.endswith(".h") and name not in ("urcu.h", "jemalloc.h", "qemu-iova-tree.h")]
     if re.search(r"\b(vhost_)?(iova_tree_|IOVATree)|DMAMap", code + given):
         headers.append("qemu-iova-tree.h")
     lines = code.splitlines()
