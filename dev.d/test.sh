@@ -128,9 +128,14 @@ check_claims() {
     python3 "$root/tests/claims.py" "$root" && python3 "$root/tests/claims.py" --self-test "$root"
 }
 
+# Alive, too: what must not be released is refused.
+check_release() {
+    bash "$root/tests/release.sh"
+}
+
 test_static() {
     local check formatter status
-    for check in memory_order spdx version header_cxx claims reference links samples; do
+    for check in memory_order spdx version header_cxx claims reference links samples release; do
         status=0
         stage "static: $check" "check_$check" || status=1
         count "$status"
@@ -178,8 +183,11 @@ command_memcheck() {
 
 # test [PRESET...]: run all tests (parts: static release tiny asan tsan debug), then count
 command_test() {
-    local part begin=$SECONDS
-    [ $# -gt 0 ] || set -- static release tiny asan tsan
+    local part begin=$SECONDS whole=false
+    if [ $# -eq 0 ]; then
+        whole=true
+        set -- static release tiny asan tsan
+    fi
     need "${needs_build[@]}" "${needs_replay[@]}" "${needs_bench[@]}" "${needs_test[@]}" \
         "${needs_analyse[@]}" "${needs_docs[@]}"
     for part; do
@@ -196,5 +204,8 @@ command_test() {
     done
     printf '\n  %d s in all\n\n' $((SECONDS - begin))
     printf '%d passed, %d failed\n' "$passed" "$failed"
-    [ "$failed" -eq 0 ]
+    [ "$failed" -eq 0 ] || return
+    if $whole; then
+        note_tested
+    fi
 }
