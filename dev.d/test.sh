@@ -128,6 +128,39 @@ check_claims() {
     python3 "$root/tests/claims.py" "$root" && python3 "$root/tests/claims.py" --self-test "$root"
 }
 
+# commands_in DIRECTORY: workflows are YAML, and what they and the documents run is there.
+commands_in() {
+    local file name python status=0
+    local -a files=("$1"/.github/workflows/*.yml)
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import yaml' 2>/dev/null || continue
+        "$python" -c 'import sys, yaml; [yaml.safe_load(open(name)) for name in sys.argv[1:]]' "${files[@]}" || status=1
+        break
+    done
+    for file in "${files[@]}" "$1"/*.md "$1"/docs/*.md; do
+        while read -r name; do
+            [ "$(type -t "command_$name")" = function ] || {
+                echo "${file#"$1"/}: there is no ./dev $name"
+                status=1
+            }
+        done < <({ grep -oE '\./dev (-v )?[a-z]+' "$file" | awk '{ print $NF }'; sed -n 's/^          - \([a-z]*\).*/\1/p' "$file"; } | sort -u)
+    done
+    return "$status"
+}
+
+# Alive, too: one wrong command in a copy.
+check_commands() {
+    local planted="$root/build/planted commands"
+    commands_in "$root" || return
+    rm -rf "$planted"
+    mkdir -p "$planted/docs"
+    cp -R "$root/.github" "$root/README.md" "$planted"
+    echo "Run ./dev tests." >"$planted/docs/planted.md"
+    [ "$(commands_in "$planted")" = 'docs/planted.md: there is no ./dev tests' ] || return
+    sed -i 's/^          - soak/          - soaks/' "$planted"/.github/workflows/*.yml
+    commands_in "$planted" | grep 'there is no ./dev soaks'
+}
+
 # Alive, too: what must not be released is refused.
 check_release() {
     bash "$root/tests/release.sh"
@@ -135,7 +168,7 @@ check_release() {
 
 test_static() {
     local check formatter status
-    for check in memory_order spdx version header_cxx claims reference links samples release; do
+    for check in memory_order spdx version header_cxx claims reference links samples commands release; do
         status=0
         stage "static: $check" "check_$check" || status=1
         count "$status"
