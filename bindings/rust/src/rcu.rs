@@ -35,7 +35,7 @@ pub unsafe trait Rcu: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// The section has to be dropped before `self` is, by the same thread.
+    /// The section has to be dropped before `self` is moved or dropped, by the same thread.
     unsafe fn enter(&self) -> Self::Section;
 
     /// Wait for a grace period.
