@@ -214,6 +214,22 @@ command_memcheck() {
     stage 'memcheck: test' run_ctest memcheck ${1:+-R "$1"}
 }
 
+# long: run the programs that the tests shorten for as long as they go by themselves
+command_long() {
+    local program status=0
+    local -a programs=()
+    for program in differential exhaustive kernels reverse sequences stress; do
+        programs+=("$program" "${program}_tiny")
+    done
+    need "${needs_build[@]}" "${needs_test[@]}"
+    stage 'release: configure' configure release -DTIDE_BUILD_TESTS=ON || exit 1
+    stage 'release: build' build release --target "${programs[@]}" || exit 1
+    for program in "${programs[@]}"; do
+        stage "$program" "$root/build/release/bin/$program" || status=1
+    done
+    return "$status"
+}
+
 # test [PRESET...]: run all tests (parts: static release tiny asan tsan debug), then count
 command_test() {
     local part begin=$SECONDS whole=false
