@@ -646,3 +646,31 @@ Test(holes, the_index_is_empty_when_the_tree_is)
     }
     unit_close();
 }
+
+/* What is asked instead of the tree has the tree's bounds. */
+HOLES_TEST(of_a_snapshot_and_a_transaction_lie_in_the_aperture)
+{
+    struct tide_options options = tide_options_default();
+    struct tide_snapshot *snapshot;
+    struct tide_txn *txn;
+    uint64_t start;
+
+    options.first = 0x10000;
+    options.last = 0x1ffff;
+    open_options(options);
+    EXPECT_OK(tide_snapshot_take(unit.tree, &snapshot));
+    EXPECT_OK(tide_txn_begin(unit.tree, &txn));
+    for (unsigned i = 0; i < 2; i++) {
+        const struct tide *asked = i == 0 ? tide_snapshot_tree(snapshot) : tide_txn_tree(txn);
+
+        wanted.highest = false;
+        EXPECT_OK(tide_find_hole(asked, &wanted, &start));
+        cr_assert_eq(start, 0x10000);
+        wanted.highest = true;
+        EXPECT_OK(tide_find_hole(asked, &wanted, &start));
+        cr_assert_eq(start, 0x1ffff);
+    }
+    tide_txn_abort(txn);
+    tide_snapshot_release(snapshot);
+    unit_close();
+}

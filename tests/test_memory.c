@@ -4,6 +4,8 @@
  */
 #include "support/unit.h"
 
+#include <stdio.h>
+
 static void
 no_memory(void)
 {
@@ -460,6 +462,38 @@ Test(memory, chunks_grow_to_huge_pages_and_no_further)
     cr_assert_eq(larger, 0);
     unit_close();
 }
+
+#if defined(__linux__)
+/* Of blocks for huge pages more is asked for than is kept, and all of it goes back. */
+static long
+pages_of_address_space(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages = 0;
+
+    cr_assert_not_null(file);
+    cr_assert_eq(fscanf(file, "%ld", &pages), 1);
+    fclose(file);
+    return pages;
+}
+
+Test(memory, default_allocator_keeps_no_address_space)
+{
+    long before = 0;
+
+    for (unsigned round = 0; round < 12; round++) {
+        struct tide *tree = NULL;
+
+        cr_assert_eq(tide_create(NULL, &tree), 0);
+        cr_assert_eq(tide_reserve(tree, 20000), 0);
+        tide_destroy(tree);
+        if (round == 3) {
+            before = pages_of_address_space();
+        }
+    }
+    cr_assert_leq(pages_of_address_space(), before + 256);
+}
+#endif
 
 /* The allocator that the default options name is the C library's; so large that it has huge pages,
  * and a protect with lists larger than one. */

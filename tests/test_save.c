@@ -337,6 +337,9 @@ Test(save, load_of_a_granule_that_is_none_is_refused)
     EXPECT_SEALED_REFUSED(EBADMSG);
     bytes_put(&form, 32, 3, 8);
     EXPECT_SEALED_REFUSED(EBADMSG);
+    bytes_put(&form, 32, (UINT64_C(1) << 40) + 1,
+              8); /* every address in the form has these bits clear */
+    EXPECT_SEALED_REFUSED(EBADMSG);
     bytes_put(&form, 32, 2, 8);
     bytes_put(&form, 16, 1, 8); /* the aperture is not on it */
     EXPECT_SEALED_REFUSED(EBADMSG);
@@ -651,6 +654,18 @@ Test(save, dump_of_an_empty_tree_has_its_options)
     unit_open_options(options);
     expect_dump("# tidemark 1: mappings 0 addresses 0x0 first 0x10000 last 0x1ffff granule 0x1000 "
                 "limit 109\n",
+                "");
+    close_all();
+}
+
+Test(save, dump_has_bounds_of_one_digit)
+{
+    struct tide_options options = tide_options_default();
+
+    options.last = 7;
+    options.granule = 8;
+    unit_open_options(options);
+    expect_dump("# tidemark 1: mappings 0 addresses 0x0 first 0x0 last 0x7 granule 0x8 limit 0\n",
                 "");
     close_all();
 }

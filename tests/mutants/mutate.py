@@ -229,9 +229,11 @@ SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", 
         "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
         "versions --operations 6000", "test_trace", "trace --operations 500", "misuse", "probes", "allocfail --first 2",
         "stress --rounds 16"]
-NAMED = {"dump": "test_save", "retire": "starved", "search": "translation --rounds 1", "lookup": "translation --rounds 1",
-         "version": "pool", "probe": "probes", "pool": "allocfail --first 2", "publish": "stress --rounds 16",
-         "edit": "allocfail --first 2"}
+NAMED = {"dump": ["test_save"], "retire": ["starved"], "search": ["translation --rounds 1"],
+         "lookup": ["translation --rounds 1"], "version": ["pool", "test_holes"], "probe": ["probes"],
+         "pool": ["allocfail --first 2"], "publish": ["stress --rounds 16"], "edit": ["allocfail --first 2"],
+         "reverse": ["test_sources"], "tree": ["misuse", "test_memory"], "holes": ["trace --operations 500"],
+         "txn": ["probes"]}
 # Programs of several files. The others are one file each, but for probes, which is a script.
 PARTS = {"allocfail": ["allocfail/main", "allocfail/scenarios", "allocfail/shapes"],
          "stress": [f"stress/{part}" for part in ("stress", "readers", "lookups", "walks", "ranges", "snapshots", "history",
@@ -375,7 +377,7 @@ class Build:
             if not self.link(changed):
                 return None
             stem = re.split("[._]", mutant.file)[0]
-            named = [program for program in self.programs + self.slow if NAMED.get(stem) == program or
+            named = [program for program in self.programs + self.slow if program in NAMED.get(stem, []) or
                      program.replace("test_", "").startswith(stem)]
             others = self.programs + (self.slow if long else [])
             for program in named + [program for program in others if program not in named]:
@@ -429,7 +431,7 @@ def prepare():
         for file in sorted((SOURCE / name).rglob("*.[ch]")):
             stamp.update(file.read_bytes())
     x86 = ["-DTIDE__X86_LOOKUP=1"] if os.uname().machine == "x86_64" else []
-    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY, SLOW), Build("usual", x86, USUAL, [program for program in SLOW if program.startswith("test_")])]
+    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY, SLOW), Build("usual", x86, USUAL, [program for program in SLOW if program.startswith("test_") or program in ("misuse", "probes")])]
     for build in builds:
         build.begin(stamp.hexdigest())
     return builds
