@@ -137,7 +137,7 @@ record_boot() {
     timeout --foreground -k 10 "$seconds" sh "$out/qemu.sh" </dev/null || status=$?
     rm -f "$out/disk.img"
     if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
-        echo "the guest was not done after $seconds s (--seconds)"
+        echo "the guest was not done after $seconds s; where the machine is busy it may need more: --seconds N"
     elif [ "$status" -ne 0 ]; then
         echo "QEMU has ended with exit status $status"
     elif ! grep -q '^guest: all is well' "$out/console.log"; then
@@ -151,7 +151,7 @@ record_boot() {
 
 # record [--log FILE] [-- OPTION...]: boot a Debian guest in QEMU, record its IOMMU and replay it; or a log of yours
 command_record() {
-    local record="$root/build/record" out='' seconds=600 log='' kernel='' busybox trace
+    local record="$root/build/record" out='' seconds=1200 log='' kernel='' busybox trace
     local -a judged=()
     while [ $# -gt 0 ]; do
         case $1 in
