@@ -66,6 +66,8 @@ falsify "a question without answer" '/virtio_iommu_translate_out 0xffff86c0/d' '
 sed '/virtio_iommu_map domain=0 virt_start=0xffffe000/d' "$good" >"$work/late.log"
 judge 0 "a log that begins late" 'from a mapping that was made before the log began' "$work/late.log"
 judge 1 "the same as a complete one" 'lines are missing' "$work/late.log" --complete
+sed '/virtio_iommu_attach/d' "$good" >"$work/late.log"
+judge 1 "a log that begins too late" 'only 0 translated addresses could be made out' "$work/late.log"
 
 [ "$failed" = 0 ] && echo "recording: $cases cases ok"
 exit "$failed"

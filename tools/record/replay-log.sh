@@ -7,7 +7,7 @@
 #
 # usage: replay-log.sh [--complete] [--least N] REPLAY LOG TRACE
 #   --complete  the log is of a VM from power-on to its orderly end: every event must come out as a record
-#   --least N   fewer maps, unmaps or translated addresses are an error (1)
+#   --least N   fewer maps, unmaps or translated addresses, of the log or of the trace, are an error (1)
 #   REPLAY      the program tidemark-replay
 # Exit status: 0 all is well, 1 it is not, 2 bad usage.
 
@@ -70,9 +70,10 @@ read_trace() {
 }
 
 # An unmap has what it removed in its own line, or in a line r for each.
-# shellcheck disable=SC2046 # four numbers
+# shellcheck disable=SC2046 # five numbers
 set -- $(read_trace | awk '{ count[$1]++ } $1 == "r" || $1 == "u" && NF == 4 { removed++ }
-    END { print count["m"] + 0, count["u"] + 0, removed + 0, count["t"] + 0 }')
+    $1 == "t" && $6 ~ /^[0-9a-f]+$/ { answers++ }
+    END { print count["m"] + 0, count["u"] + 0, removed + 0, count["t"] + 0, answers + 0 }')
 
 # same NAME RECORDS
 same() {
@@ -85,6 +86,12 @@ if [ -n "$complete" ]; then
     same unmap_done "$3"
     same translate "$4"
 fi
+
+# What a log has without its beginning, nobody can know.
+for records in "$1 maps" "$3 removed mappings" "$5 translated addresses"; do
+    [ "${records%% *}" -ge "$least" ] ||
+        fail "only $records could be made out, expected at least $least. Does the log begin with the VM?"
+done
 
 # -------------------------------------------------------------------------------------------- replay --
 
