@@ -97,10 +97,14 @@ static inline void *
 tide_jemalloc_allocate(void *context, size_t alignment, size_t size)
 {
     const struct tide_jemalloc *memory = (const struct tide_jemalloc *)context;
+    int log2 = 0;
 
     if (size == 0 || alignment == 0 || (alignment & (alignment - 1)) != 0)
         return NULL;
-    return mallocx(size, memory->flags | MALLOCX_ALIGN(alignment));
+    /* Not MALLOCX_ALIGN: it calls ffs, which a program that asks for POSIX alone has not declared. */
+    while (alignment >> log2 > 1)
+        log2++;
+    return mallocx(size, memory->flags | MALLOCX_LG_ALIGN(log2));
 }
 
 static inline void
