@@ -49,7 +49,7 @@ may_release() {
         echo "CHANGELOG.md has no section of $version with a date"
         return 1
     }
-    changes "$version" | grep -q '^- ' || {
+    [[ $(changes "$version") == *$'\n- '* ]] || {
         echo "CHANGELOG.md says nothing of $version"
         return 1
     }

@@ -23,11 +23,10 @@ git_here() {
     git -C "$work/repo" "$@"
 }
 
-# Where everything is as it has to be.
-fresh() {
-    rm -rf "$work/repo"
+# A repository where everything is as it has to be.
+make() {
     git init --quiet --initial-branch=main "$work/repo"
-    (cd "$root" && tar -cf - --exclude=target dev dev.d lib include tools abi LICENSE CMakeLists.txt meson.build CHANGELOG.md \
+    (cd "$root" && tar -cf - --exclude=target dev dev.d lib include tools/amalgamate.py abi LICENSE CMakeLists.txt meson.build CHANGELOG.md \
         bindings/rust/Cargo.toml bindings/rust/Cargo.lock) | tar -C "$work/repo" -xf -
     (
         cd "$work/repo"
@@ -40,6 +39,16 @@ fresh() {
         echo build/ >.gitignore
     )
     saved
+    base=$(git_here rev-parse HEAD)
+}
+
+# The same once more.
+again() {
+    git_here checkout --quiet --force main
+    git_here reset --quiet --hard "$base"
+    git_here clean --quiet --force -d
+    git_here tag --list | while read -r tag; do git_here tag --delete "$tag" >/dev/null; done
+    tested
 }
 
 # Committed and tested.
@@ -75,14 +84,14 @@ refuses() {
         exit 1
     }
     refused=$((refused + 1))
-    fresh
+    again
 }
 
 edit() {
     sed -i "$1" "$work/repo/$2"
 }
 
-fresh
+make
 refuses 'no version' 3.1
 refuses 'the sources are not of version 3.1.5' 3.1.5
 echo >>"$work/repo/dev"
@@ -112,6 +121,20 @@ refuses 'there is a tag'
 git_here tag v3.1.3 && echo '<!-- changed -->' >>"$work/repo/abi/tidemark.abi" && saved
 refuses 'binary interface'
 
+# What ./dev test notes: nothing where something is not committed.
+# shellcheck disable=SC2016 # it is for the other shell
+note=(env root="$work/repo" bash -c '. "$root/dev.d/release.sh" && note_tested')
+rm "$work/repo/build/tested"
+echo >"$work/repo/new"
+"${note[@]}"
+[ ! -e "$work/repo/build/tested" ] || {
+    echo 'tested is said of what is not committed'
+    exit 1
+}
+rm "$work/repo/new"
+"${note[@]}"
+[ "$(cat "$work/repo/build/tested")" = "$(git_here rev-parse HEAD)" ]
+
 # After another minor version it may change.
 git_here tag v3.0.9 && echo '<!-- changed -->' >>"$work/repo/abi/tidemark.abi" && saved
 for copy in one two; do
@@ -131,7 +154,8 @@ diff -r "$work/one" "$work/two"
 (cd "$work/one" && sha256sum --quiet --check SHA256SUMS && [ "$(wc -l <SHA256SUMS)" -eq 2 ])
 tar -xzf "$work/one/tidemark-$version.tar.gz" -C "$work"
 diff -r --exclude=.git --exclude=build "$work/tidemark-$version" "$work/repo"
-tar -tzf "$work/one/tidemark-amalgamation-$version.tar.gz" | grep -q '/tidemark\.c$'
+tar -tzf "$work/one/tidemark-amalgamation-$version.tar.gz" >"$work/said"
+grep -q '/tidemark\.c$' "$work/said"
 [ -z "$(git -C "$work/repo" tag --list "v$version")" ] || {
     echo 'a dry run has made a tag'
     exit 1
