@@ -101,6 +101,26 @@ Test(stats, stats_memory_is_what_the_allocator_gave)
     unit_close();
 }
 
+/* A tree keeps the room of a transaction once it had one; a snapshot says so too. */
+Test(stats, stats_memory_of_a_snapshot_is_that_of_its_instant)
+{
+    struct tide_statistics now, then;
+    struct tide_snapshot *snapshot;
+    struct tide_txn *txn;
+
+    unit_open();
+    unit_map_blocks(0, 100, 4, 8);
+    EXPECT_OK(tide_txn_begin(unit.tree, &txn));
+    tide_txn_abort(txn);
+    EXPECT_OK(tide_snapshot_take(unit.tree, &snapshot));
+    now = unit_stats();
+    tide_stats(tide_snapshot_tree(snapshot), &then);
+    cr_assert_eq(then.memory, now.memory);
+    cr_assert_eq(now.memory, unit.alloc.bytes);
+    tide_snapshot_release(snapshot);
+    unit_close();
+}
+
 Test(stats, stats_nodes_grow_and_shrink_with_the_tree)
 {
     struct tide_statistics empty, full, again;

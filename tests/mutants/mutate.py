@@ -221,19 +221,20 @@ TINY = ["windows", "sequences --depth 2", "versions --operations 1000", "diff --
         "index --operations 500", "invariants", "save --rounds 2", "test_cursor", "reverse --writes 600",
         "holes --stride 64", "test_stats", "test_callback", "test_iterate", "test_watermark", "test_snapshot",
         "txnfail --first 2", "test_deferred", "test_create", "test_txn", "test_lookup", "test_map", "test_unmap",
-        "test_protect", "test_replace", "test_split", "differential --operations 800"]
-USUAL = ["kernels 200", "invariants", "test_snapshot", "versions --operations 1000", "diff --operations 300", "index --operations 500",
-         "differential --operations 800", "test_split"]
+        "test_protect", "test_replace", "test_split", "misuse", "test_sources", "test_runs",
+        "differential --operations 800"]
+USUAL = ["kernels 200", "invariants", "test_snapshot", "versions --operations 1000", "diff --operations 300",
+         "index --operations 500", "differential --operations 800", "test_split"]
 # For files of their name; for all if asked for.
-SLOW = ["test_diff", "test_pieces", "test_runs", "test_save", "test_translate", "test_holes", "test_sources",
+SLOW = ["test_diff", "test_pieces", "test_save", "test_translate", "test_holes",
         "translation --rounds 1", "pool", "starved", "sequences --depth 3", "test_empty", "test_memory",
-        "versions --operations 6000", "test_trace", "trace --operations 500", "misuse", "probes", "allocfail --first 2",
+        "versions --operations 6000", "test_trace", "trace --operations 500", "probes", "allocfail --first 2",
         "stress --rounds 16"]
 NAMED = {"dump": ["test_save"], "retire": ["starved"], "search": ["translation --rounds 1"],
          "lookup": ["translation --rounds 1"], "version": ["pool", "test_holes"], "probe": ["probes"],
          "pool": ["allocfail --first 2"], "publish": ["stress --rounds 16"], "edit": ["allocfail --first 2"],
-         "reverse": ["test_sources"], "tree": ["misuse", "test_memory"], "holes": ["trace --operations 500"],
-         "txn": ["probes"]}
+         "reverse": ["test_sources"], "tree": ["misuse", "test_memory"], "snapshot": ["test_stats"],
+         "holes": ["trace --operations 500"], "txn": ["probes"]}
 # Programs of several files. The others are one file each, but for probes, which is a script.
 PARTS = {"allocfail": ["allocfail/main", "allocfail/scenarios", "allocfail/shapes"],
          "stress": [f"stress/{part}" for part in ("stress", "readers", "lookups", "walks", "ranges", "snapshots", "history",
@@ -431,7 +432,8 @@ def prepare():
         for file in sorted((SOURCE / name).rglob("*.[ch]")):
             stamp.update(file.read_bytes())
     x86 = ["-DTIDE__X86_LOOKUP=1"] if os.uname().machine == "x86_64" else []
-    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY, SLOW), Build("usual", x86, USUAL, [program for program in SLOW if program.startswith("test_") or program in ("misuse", "probes")])]
+    builds = [Build("tiny", ["-DTIDE_TINY", *x86], TINY, SLOW),
+              Build("usual", x86, USUAL, [one for one in SLOW if one.startswith("test_") or one == "probes"])]
     for build in builds:
         build.begin(stamp.hexdigest())
     return builds
