@@ -18,7 +18,7 @@ import text as blocks_of
 
 ROOT_PAGES = {"README.md": "index.md", "SECURITY.md": "security.md"}
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
-LANGUAGES = {".c": "c", ".h": "c", ".py": "python", ".sh": "bash", ".md": "markdown", ".txt": "text"}
+LANGUAGES = {".c": "c", ".h": "c", ".cc": "cpp", ".hpp": "cpp", ".rs": "rust", ".py": "python", ".sh": "bash", ".md": "markdown", ".txt": "text"}
 
 # ---------------------------------------------------------------------- comments as reStructuredText --
 
@@ -250,6 +250,8 @@ class Stage:
             wanted = f"reference/{page_of(self.headers[wanted])}.rst"
         elif re.fullmatch(r"docs/[\w-]+\.md", wanted):
             wanted = wanted[5:]
+        elif re.fullmatch(r"include/tidemark/[\w-]+\.hpp", wanted):
+            wanted = f"reference/{posixpath.basename(wanted)}.md"
         elif wanted in ROOT_PAGES:
             wanted = ROOT_PAGES[wanted]
         elif (self.root / wanted).exists():
@@ -281,11 +283,18 @@ class Stage:
             self.put(page, "\n".join([*head, *(
                 f"- [`{name}`]({self.target(page, source + '/x', name)})" for name in names), ""]))
             return
+        self.put(f"files/{source}.md", "\n".join([*head, *self.included(f"files/{source}.md", source)]))
+
+    def included(self, page, source):
+        """All of a file, on a page."""
         language = LANGUAGES.get(pathlib.Path(source).suffix, "text")
-        self.put(f"files/{source}.md", "\n".join([
-            *head,
-            f"```{{literalinclude}} {os.path.relpath(self.root / source, (self.out / 'files' / source).parent)}",
-            f":language: {language}", "```", ""]))
+        return [f"```{{literalinclude}} {os.path.relpath(self.root / source, (self.out / page).parent)}",
+                f":language: {language}", "```", ""]
+
+    def header_of_cxx(self, source):
+        """As it is: it says what stands for what in the headers of C."""
+        page = f"reference/{posixpath.basename(source)}.md"
+        self.put(page, "\n".join([f"# {posixpath.basename(source)}", "", *self.included(page, source)]))
 
 
 def write(headers, root, directory, version):
@@ -310,6 +319,8 @@ def write(headers, root, directory, version):
     stage.markdown("security.md", "SECURITY.md")
     for header in headers:
         stage.put(f"reference/{page_of(header)}.rst", header_page(header, names))
+    for path in sorted((root / "include" / "tidemark").glob("*.hpp")):
+        stage.header_of_cxx(f"include/tidemark/{path.name}")
     while stage.waiting:
         stage.listing(stage.waiting.pop())
     shutil.copytree(root / "docs" / "figures", out / "figures", dirs_exist_ok=True)
