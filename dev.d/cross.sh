@@ -134,10 +134,10 @@ cross_table() {
     done
 }
 
-# cross [--long] [--update] [TARGET...]: test on other machines and compilers (--update: docs too)
+# cross [--long] [--update] [--table] [TARGET...]: test on other machines and compilers (--update: docs too)
 command_cross() {
     local update=false page="$root/docs/portability.md" target machine runner compiler optimise begin cpu
-    local short=ON
+    local short=ON all=true
     local -a options needs
     # Slow, and alike everywhere: what happens when an allocation fails.
     local -a left_out=(-E '^allocfail|^lookup_asm_self_test$')
@@ -145,11 +145,12 @@ command_cross() {
         case $1 in
         --long) short=OFF left_out=() ;;
         --update) update=true ;;
+        --table) update=true all=false ;; # of what was run before
         *) die "cross: no such option: $1" ;;
         esac
         shift
     done
-    [ $# -gt 0 ] || set -- "${cross_targets[@]}"
+    [ $# -gt 0 ] || ! $all || set -- "${cross_targets[@]}"
     for target; do
         cross_target "$target"
         need "${needs_build[@]}" "${needs[@]}"
