@@ -98,25 +98,25 @@ release_sums() {
 
 # release [--dry-run] [--sources] VERSION: check, write archives and a package to build, tag (--sources: a dry run of archives alone)
 command_release() {
-    local version='' dry=false sources=false out
+    local version='' dry=false archives=false out
     while [ $# -gt 0 ]; do
         case $1 in
         --dry-run) dry=true ;;
-        --sources) dry=true sources=true ;;
+        --sources) dry=true archives=true ;;
         -*) die "release: no such option: $1" ;;
         *) version=$1 ;;
         esac
         shift
     done
     [ -n "$version" ] || die 'release: of which version?'
-    $sources || need "${needs_build[@]}" "${needs_release[@]}"
+    $archives || need "${needs_build[@]}" "${needs_release[@]}"
     stage 'release: may it be' may_release "$version" || exit 1
-    $sources || stage 'release: abi' check_abi || exit 1
+    $archives || stage 'release: abi' check_abi || exit 1
     out="$root/build/release-$version"
     rm -rf "$out"
     mkdir -p "$out"
     stage 'release: sources' release_sources "$version" "$out" || exit 1
-    $sources || stage 'release: package' release_package "$version" "$out" || exit 1
+    $archives || stage 'release: package' release_package "$version" "$out" || exit 1
     rm -rf "$out/build" "$out/tidemark-$version" "$out/tidemark-amalgamation-$version"
     stage 'release: checksums' release_sums "$out" || exit 1
     sed 's/^/  /' "$out/SHA256SUMS"
