@@ -286,7 +286,9 @@ TIDE_NODISCARD int tide_create(const struct tide_options *options, struct tide *
  * find the tree afterwards). */
 void tide_destroy(struct tide *tree);
 
-/* Wait until everything retired so far has been freed and every deferred callback has run.
+/* Wait until everything retired so far has been freed and every deferred callback has run. Not every write
+ * retires something: a map or unmap that fits into a leaf may not, and its readers are then not waited for. When
+ * the targets of what was unmapped are free to go, tide_unmap_deferred tells, or a grace period of your RCU.
  * Context: Writer, outside removal callbacks (from there it does nothing).
  * Ordering: what readers did before leaving their sections happens before the return. */
 void tide_barrier(struct tide *tree);
