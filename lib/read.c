@@ -26,7 +26,7 @@ tide_prev(const struct tide *tree, uint64_t address, struct tide_mapping *mappin
 {
     for (;;) {
 #ifdef TIDE__PLANTS
-        uint64_t before = tree->mappings;
+        uint64_t before = tide__planted(47) ? tree->mappings : 0;
 #endif
         struct tide__owner owner = tide__find_owner(tree, address);
 
