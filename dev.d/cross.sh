@@ -111,6 +111,7 @@ ctest_cross() {
 
 # Sets cpu to the CPU time of all commands so far, in seconds. A subshell would begin with 0.
 cpu_time() {
+    mkdir -p "$root/build/cross"
     times >"$root/build/cross/$target.times"
     cpu=$(awk -F'[ms ]+' 'NR == 2 { printf "%d", 60 * $1 + $2 + 60 * $3 + $4 }' "$root/build/cross/$target.times")
 }
