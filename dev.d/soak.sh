@@ -6,26 +6,29 @@
 # What is run: parts of the time in percent, the preset, the program and its arguments; those that take
 # --seed get one that is new each time. Long rounds are for calls deferred by 10^5 operations.
 soak_programs=(
-    '16 release stress'
-    '8 release stress_tiny'
+    '11 release stress'
+    '6 release stress_tiny'
     '6 release stress --writes 150000'
-    '8 release stress_delayed'
+    '6 release stress_delayed'
     '4 release stress_delayed_tiny'
     '3 release stalled'
     '3 release stalled_tiny'
     '3 release sources'
     '3 release viommu'
     '2 release dirty'
-    '4 release held'
-    '4 release replay'
-    '6 tsan stress'
+    '3 release held'
+    '2 release replay'
+    '6 release ages'
+    '8 release ages_tiny'
+    '4 tsan stress'
     '4 tsan stress --writes 150000'
-    '10 tsan stress_delayed'
+    '7 tsan stress_delayed'
     '4 tsan stress_delayed_tiny'
     '3 tsan stalled'
     '3 tsan stalled_tiny'
     '3 tsan sources'
     '3 tsan viommu'
+    '3 tsan ages_tiny'
 )
 
 # soak_program SECONDS SEED PRESET PROGRAM [ARGUMENT...]: its last line is what it did.
