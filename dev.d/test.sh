@@ -166,25 +166,26 @@ check_release() {
     bash "$root/tests/release.sh"
 }
 
+# check NAME: what check_NAME says, a test like any other
+check() {
+    local status=0
+    stage "static: $1" "check_$1" || status=1
+    count "$status"
+}
+
 test_static() {
-    local check formatter status
-    for check in memory_order spdx version header_cxx claims reference links samples commands release; do
-        status=0
-        stage "static: $check" "check_$check" || status=1
-        count "$status"
+    local name formatter
+    for name in memory_order spdx version header_cxx claims reference links samples commands release; do
+        check "$name"
     done
     if command -v abidw >/dev/null && [ "$(uname -m)" = x86_64 ]; then
-        status=0
-        stage 'static: abi' check_abi || status=1
-        count "$status"
+        check abi
     else
         note 'static: the binary interface is left out, abidw is not here, or this is not x86-64'
         [ -z "${CI:-}" ] || count 1
     fi
     if command -v sphinx-build >/dev/null && command -v doxygen >/dev/null && command -v mandoc >/dev/null; then
-        status=0
-        stage 'static: docs' check_docs || status=1
-        count "$status"
+        check docs
     else
         note 'static: the site is left out, Sphinx, Doxygen or mandoc is not here'
         [ -z "${CI:-}" ] || count 1
@@ -197,9 +198,7 @@ test_static() {
     # Every release of clang-format formats differently, so it is this one or none.
     for formatter in clang-format-14 clang-format; do
         if "$formatter" --version 2>/dev/null | grep -q 'version 14\.'; then
-            status=0
-            stage 'static: format' check_format || status=1
-            count "$status"
+            check format
             return
         fi
     done
