@@ -17,6 +17,9 @@ import shutil
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+import self_test  # noqa: E402
+
 FENCE = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1 *\2[ ]*$", re.M | re.S)
 INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 COMMENT = re.compile(r"<!--.*?-->", re.S)
@@ -89,7 +92,7 @@ def check(root):
     return complaints, links
 
 
-def self_test(root):
+def show_mistakes(root):
     mistakes = [
         ("a file that is not there", "[gone](docs/gone.md)", "is not there"),
         ("a link whose text is code", "[`gone.h`](include/tidemark/gone.h)", "is not there"),
@@ -120,29 +123,13 @@ def self_test(root):
                 file.write(before + "\n" + line + "\n")
             return check(copy)[0]
 
-        for what, line, complaint in mistakes:
-            found = with_line(line)
-            if len(found) != 1 or complaint not in found[0]:
-                sys.exit(f"self-test: {what}: {found}")
-        for line in fine:
-            found = with_line(line)
-            if found:
-                sys.exit(f"self-test: nothing is wrong with {line!r}: {found}")
-    print(f"self-test: {len(mistakes)} kinds of mistake found")
+        self_test.prove(mistakes, fine, with_line)
 
 
-def main():
-    arguments = [argument for argument in sys.argv[1:] if argument != "--self-test"]
-    root = os.path.abspath(arguments[0] if arguments else os.path.join(os.path.dirname(__file__), ".."))
-    if "--self-test" in sys.argv:
-        self_test(root)
-        return
+def summed_up(root):
     complaints, links = check(root)
-    for complaint in complaints:
-        print(complaint)
-    print(f"{links} links, {len(complaints)} lead nowhere")
-    sys.exit(bool(complaints))
+    return complaints, f"{links} links, {len(complaints)} lead nowhere"
 
 
 if __name__ == "__main__":
-    main()
+    self_test.main(summed_up, show_mistakes)

@@ -25,6 +25,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+import self_test  # noqa: E402
+
 BLOCK = re.compile(r"(?P<before>[^\n]*\n(?:[ ]*\n)?)?^(?P<indent> *)```(?P<language>[\w+-]+)[ ]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
                    re.M | re.S)
 SAID = re.compile(r"<!-- (with|fragment): *(.*?) *-->\s*$", re.S)
@@ -131,7 +134,7 @@ def check(root, only=None):
     return complaints, counts
 
 
-def self_test(root):
+def show_mistakes(root):
     mistakes = [
         ("a name that is not there", "```c\nstruct tide *tree = tide_new();\n```", "tide_new"),
         ("too few arguments", "```c\nstruct tide *tree;\nint error = tide_create(NULL);\n```", "too few"),
@@ -159,29 +162,13 @@ def self_test(root):
                 file.write("# A page\n\n" + text + "\n")
             return check(work, ["docs/page.md"])[0]
 
-        for what, text, complaint in mistakes:
-            found = of(text)
-            if len(found) != 1 or complaint not in found[0]:
-                sys.exit(f"self-test: {what}: {found}")
-        for text in fine:
-            found = of(text)
-            if found:
-                sys.exit(f"self-test: nothing is wrong with {text!r}: {found}")
-    print(f"self-test: {len(mistakes)} kinds of mistake found")
+        self_test.prove(mistakes, fine, of)
 
 
-def main():
-    arguments = [argument for argument in sys.argv[1:] if argument != "--self-test"]
-    root = os.path.abspath(arguments[0] if arguments else os.path.join(os.path.dirname(__file__), ".."))
-    if "--self-test" in sys.argv:
-        self_test(root)
-        return
+def summed_up(root):
     complaints, counts = check(root)
-    for complaint in complaints:
-        print(complaint)
-    print(", ".join(f"{number} {what}" for what, number in sorted(counts.items())))
-    sys.exit(bool(complaints))
+    return complaints, ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
 
 
 if __name__ == "__main__":
-    main()
+    self_test.main(summed_up, show_mistakes)
